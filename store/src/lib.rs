@@ -2,6 +2,7 @@
 
 mod answer;
 mod boxed;
+pub mod codec;
 mod error;
 mod ids;
 mod lease;

@@ -1,5 +1,7 @@
 //! What is particular to the memory store. The laws that it shares with all stores are in the conformance suite.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ fn claim(key: u8) -> Claim {
 
 fn bounded(capacity: usize) -> (MemoryStore, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
-    (MemoryStore::bounded(NonZeroUsize::new(capacity).unwrap()).with_clock(clock.clone()), clock)
+    (MemoryStore::bounded(NonZeroUsize::new(capacity).unwrap()).with_clock(Arc::<ManualClock>::clone(&clock)), clock)
 }
 
 async fn acquire(store: &MemoryStore, key: u8) -> Grant {
