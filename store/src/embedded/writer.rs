@@ -48,15 +48,12 @@ pub(super) struct Writer {
     origin: Box<dyn Origin>,
     /// None after a failure, until it is opened again.
     database: Option<Database>,
-    /// Whether nothing was committed since the database was opened. What it shows then may be known to the system only
-    /// and not yet to the disk, so the first transaction is committed even if it only reads.
-    unproven: bool,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
 }
 
 impl Writer {
-    /// Opens the database and shows that it can be written to. `clock` is given the greatest time in it.
+    /// Opens the database, which writes to it: a file that cannot be written is noticed here. `clock` is given the greatest time in it.
     pub(super) fn open(
         origin: Box<dyn Origin>,
         clock: impl FnOnce(StoreTime) -> Arc<dyn Clock>,
@@ -65,11 +62,7 @@ impl Writer {
         origin.create()?;
         let opened = origin.open()?;
         let clock = clock(opened.time);
-        let mut writer = Self { origin, database: Some(opened.database), unproven: true, clock, counters };
-        match writer.transact(|_, _| Ok(false)) {
-            End::Done => Ok(writer),
-            End::Undone(cause) | End::Unknown(cause) => Err(OpenError::io(writer.origin.path(), cause)),
-        }
+        Ok(Self { origin, database: Some(opened.database), clock, counters })
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
@@ -142,8 +135,7 @@ impl Writer {
         let committing = Cell::new(false);
         let attempt = AssertUnwindSafe(|| self.attempt(&database, work, &committing));
         let cause: Cause = match catch_unwind(attempt) {
-            Ok(Ok(committed)) => {
-                self.unproven &= !committed;
+            Ok(Ok(())) => {
                 self.database = Some(database);
                 return End::Done;
             }
@@ -155,37 +147,34 @@ impl Writer {
         if committing.get() { End::Unknown(cause) } else { End::Undone(cause) }
     }
 
-    /// Tells whether something was committed.
     fn attempt(
         &self,
         database: &Database,
         work: impl FnOnce(&mut Tables<'_>, &dyn Clock) -> Result<bool, StorageError>,
         committing: &Cell<bool>,
-    ) -> Result<bool, redb::Error> {
+    ) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         transaction.set_quick_repair(true);
         let mut tables = Tables::open(&transaction)?;
-        let wrote = work(&mut tables, &*self.clock)?;
-        if !wrote && !self.unproven {
+        if !work(&mut tables, &*self.clock)? {
             drop(tables);
-            transaction.abort()?;
-            return Ok(false);
+            return Ok(transaction.abort()?);
         }
         tables.set_time(self.clock.now())?;
         drop(tables);
         committing.set(true);
         transaction.commit()?;
         add(&self.counters.commits, 1);
-        Ok(true)
+        Ok(())
     }
 
     fn take_database(&mut self) -> Result<Database, Cause> {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
+        // redb syncs the file as it opens it, so what it shows after a failed commit is durable before it is answered.
         let opened = self.origin.open().map_err(|error| -> Cause { Arc::new(error) })?;
-        self.unproven = true;
         tracing::info!("the embedded store is open again");
         Ok(opened.database)
     }

@@ -133,7 +133,7 @@ async fn every_grant_survives_the_loss_of_power() {
 
 #[tokio::test]
 async fn a_failed_commit_is_unknown_and_the_store_heals() {
-    for mode in [Mode::FailsToSync(0), Mode::FailsToSync(1), Mode::FailsToWrite] {
+    for mode in [Mode::FailsToSync(1), Mode::FailsToSync(2), Mode::FailsToWrite] {
         let disk = Disk::new();
         let store = store_on(&disk).await;
         let known = fence_of(&store, &claim(1, 1)).await;
@@ -159,7 +159,22 @@ async fn a_failed_commit_is_unknown_and_the_store_heals() {
 }
 
 #[tokio::test]
-async fn what_is_read_after_a_failure_is_made_durable_first() {
+async fn a_verb_that_fails_without_being_applied_leaves_nothing() {
+    let disk = Disk::new();
+    let store = store_on(&disk).await;
+    for key in 0..20 {
+        disk.set(Mode::FailsToSync(0));
+        let error = store.claim(&claim(key, 1), soon()).await.unwrap_err();
+        disk.set(Mode::Works);
+        match error.kind() {
+            ErrorKind::NotApplied => assert!(!is_in_flight(&store, &claim(key, 2)).await, "it was applied"),
+            _ => drop(store.claim(&claim(key, 2), soon()).await.unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_after_a_failure_is_durable() {
     let mut outcomes = Vec::new();
     for syncs in 0.. {
         let disk = Disk::new();
