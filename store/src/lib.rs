@@ -3,6 +3,8 @@
 mod answer;
 mod boxed;
 pub mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
