@@ -1,1 +1,3 @@
-//! x
+//! A payment service that cannot charge twice, the bank that judges it and the storm that attacks it.
+
+pub mod problem;
