@@ -1,1 +1,22 @@
 //! x
+mod answer;
+mod boxed;
+mod error;
+mod ids;
+mod lease;
+pub mod record;
+mod store;
+mod time;
+mod verbs;
+
+pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed};
+pub use boxed::BoxStore;
+pub use error::{DeadlinePassed, ErrorKind, StoreError};
+pub use ids::{Fence, Fingerprint, Key, Owner, RandomError};
+pub use lease::{Attempt, Grant, Lease, Terms, TermsError};
+pub use store::{Store, Transact};
+pub use time::{Clock, Deadline, ManualClock, SteadyClock, StoreTime};
+pub use verbs::{
+    Abandoned, Checkpointed, Claim, Claimed, Loss, OnAbandoned, Reason, Recorded, Released, Renewed, Resolution,
+    Resolved,
+};

@@ -1,0 +1,74 @@
+//! What a completed key holds, and the notes that an owner leaves before that.
+
+use bytes::Bytes;
+use std::fmt;
+
+use crate::{Fence, StoreTime};
+
+/// The outcome of a completed attempt, opaque to the store.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The answer, to be replayed as it is.
+    Kept(Bytes),
+    /// A tombstone: the work is done, its answer was not kept. The bytes are a short note on what it was.
+    NotKept(Bytes),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept(bytes) => write!(f, "Kept({} bytes)", bytes.len()),
+            Self::NotKept(note) => write!(f, "NotKept({} bytes)", note.len()),
+        }
+    }
+}
+
+/// A completed record, as a later attempt sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Completed {
+    /// What was recorded.
+    pub answer: Answer,
+    /// The fence of the attempt that recorded it.
+    pub fence: Fence,
+    /// When it was recorded, on the store's clock.
+    pub recorded_at: StoreTime,
+}
+
+/// A short note that an owner leaves for the attempt that may have to take over: at most
+/// [`Checkpoint::MAX_LEN`] bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Checkpoint(Bytes);
+
+/// The checkpoint is larger than [`Checkpoint::MAX_LEN`]; nothing was stored. Keep a reference to the data instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a checkpoint of {0} bytes is over the limit of {max} bytes", max = Checkpoint::MAX_LEN)]
+pub struct CheckpointTooLarge(pub usize);
+
+impl Checkpoint {
+    /// 4 KiB: a checkpoint is rewritten with its record and read with every take-over.
+    pub const MAX_LEN: usize = 4096;
+
+    /// A checkpoint of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointTooLarge`] above [`Checkpoint::MAX_LEN`].
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, CheckpointTooLarge> {
+        let bytes = bytes.into();
+        if bytes.len() > Self::MAX_LEN {
+            return Err(CheckpointTooLarge(bytes.len()));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checkpoint({} bytes)", self.0.len())
+    }
+}

@@ -1,0 +1,158 @@
+//! The erased twin of [`Store`], for choosing a backend at run time.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{
+    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, Fence, Grant, Key, Reason,
+    Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
+};
+
+type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Any store behind one type. Cloning shares the store; each verb costs one allocation more.
+///
+/// ```
+/// use idempotency_store::{BoxStore, Deadline, MemoryStore, Store};
+/// use std::time::Duration;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = BoxStore::new(MemoryStore::new());
+/// assert!(store.ping(Deadline::after(Duration::from_secs(1))).await.is_ok());
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct BoxStore(Arc<dyn Erased>);
+
+impl BoxStore {
+    /// Erases the type of `store`.
+    pub fn new(store: impl Store) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for BoxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoxStore(..)")
+    }
+}
+
+/// [`Store`] with boxed futures. Verb by verb the same; a verb that is missing here does not compile in `BoxStore`.
+trait Erased: Send + Sync {
+    fn claim<'a>(&'a self, claim: &'a Claim, deadline: Deadline) -> Reply<'a, Claimed>;
+    fn renew<'a>(&'a self, grant: &'a Grant, deadline: Deadline) -> Reply<'a, Renewed>;
+    fn checkpoint<'a>(
+        &'a self,
+        grant: &'a Grant,
+        checkpoint: &'a Checkpoint,
+        deadline: Deadline,
+    ) -> Reply<'a, Checkpointed>;
+    fn complete<'a>(&'a self, grant: &'a Grant, answer: &'a Answer, deadline: Deadline) -> Reply<'a, Recorded>;
+    fn release<'a>(&'a self, attempt: &'a Attempt, fence: Option<Fence>, deadline: Deadline) -> Reply<'a, Released>;
+    fn abandon<'a>(&'a self, grant: &'a Grant, reason: Reason, deadline: Deadline) -> Reply<'a, Abandoned>;
+    fn resolve<'a>(
+        &'a self,
+        key: Key,
+        fence: Fence,
+        resolution: &'a Resolution,
+        deadline: Deadline,
+    ) -> Reply<'a, Resolved>;
+    fn ping(&self, deadline: Deadline) -> Reply<'_, ()>;
+}
+
+impl<S: Store> Erased for S {
+    fn claim<'a>(&'a self, claim: &'a Claim, deadline: Deadline) -> Reply<'a, Claimed> {
+        Box::pin(Store::claim(self, claim, deadline))
+    }
+
+    fn renew<'a>(&'a self, grant: &'a Grant, deadline: Deadline) -> Reply<'a, Renewed> {
+        Box::pin(Store::renew(self, grant, deadline))
+    }
+
+    fn checkpoint<'a>(
+        &'a self,
+        grant: &'a Grant,
+        checkpoint: &'a Checkpoint,
+        deadline: Deadline,
+    ) -> Reply<'a, Checkpointed> {
+        Box::pin(Store::checkpoint(self, grant, checkpoint, deadline))
+    }
+
+    fn complete<'a>(&'a self, grant: &'a Grant, answer: &'a Answer, deadline: Deadline) -> Reply<'a, Recorded> {
+        Box::pin(Store::complete(self, grant, answer, deadline))
+    }
+
+    fn release<'a>(&'a self, attempt: &'a Attempt, fence: Option<Fence>, deadline: Deadline) -> Reply<'a, Released> {
+        Box::pin(Store::release(self, attempt, fence, deadline))
+    }
+
+    fn abandon<'a>(&'a self, grant: &'a Grant, reason: Reason, deadline: Deadline) -> Reply<'a, Abandoned> {
+        Box::pin(Store::abandon(self, grant, reason, deadline))
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        key: Key,
+        fence: Fence,
+        resolution: &'a Resolution,
+        deadline: Deadline,
+    ) -> Reply<'a, Resolved> {
+        Box::pin(Store::resolve(self, key, fence, resolution, deadline))
+    }
+
+    fn ping(&self, deadline: Deadline) -> Reply<'_, ()> {
+        Box::pin(Store::ping(self, deadline))
+    }
+}
+
+impl Store for BoxStore {
+    async fn claim(&self, claim: &Claim, deadline: Deadline) -> Result<Claimed, StoreError> {
+        self.0.claim(claim, deadline).await
+    }
+
+    async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
+        self.0.renew(grant, deadline).await
+    }
+
+    async fn checkpoint(
+        &self,
+        grant: &Grant,
+        checkpoint: &Checkpoint,
+        deadline: Deadline,
+    ) -> Result<Checkpointed, StoreError> {
+        self.0.checkpoint(grant, checkpoint, deadline).await
+    }
+
+    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
+        self.0.complete(grant, answer, deadline).await
+    }
+
+    async fn release(
+        &self,
+        attempt: &Attempt,
+        fence: Option<Fence>,
+        deadline: Deadline,
+    ) -> Result<Released, StoreError> {
+        self.0.release(attempt, fence, deadline).await
+    }
+
+    async fn abandon(&self, grant: &Grant, reason: Reason, deadline: Deadline) -> Result<Abandoned, StoreError> {
+        self.0.abandon(grant, reason, deadline).await
+    }
+
+    async fn resolve(
+        &self,
+        key: Key,
+        fence: Fence,
+        resolution: &Resolution,
+        deadline: Deadline,
+    ) -> Result<Resolved, StoreError> {
+        self.0.resolve(key, fence, resolution, deadline).await
+    }
+
+    async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {
+        self.0.ping(deadline).await
+    }
+}

@@ -1,0 +1,354 @@
+//! The life of one key: a record and its pure transitions.
+//!
+//! Each function takes the record as it is (or none), the store's time and a question, and returns the reply together
+//! with what is to be written. They do no I/O and read no clock. A store that can read and write one record atomically runs
+//! them through [`Transact`](crate::Transact); scripts and SQL of other stores are tested against them.
+//!
+//! A record holds one time only, `since`: when its present state began or its lease was last renewed. Its lease lapses
+//! at `since + lease`, and it expires at `since + retention` (a released one after a minute). Redis derives the same time
+//! from the key's remaining expiry, so all stores judge alike.
+
+use std::time::Duration;
+
+use crate::{
+    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Fence, Fingerprint, Grant, Loss,
+    OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, StoreTime, Terms,
+};
+
+/// How long a released key refuses delayed packets of the attempt that released it.
+pub const RELEASED_TOMBSTONE: Duration = Duration::from_secs(60);
+
+/// A caller's high-water that is further ahead of the store's clock than this is not spread to other keys.
+pub const MAX_HIGH_WATER_LEAD: Duration = Duration::from_secs(60 * 60);
+
+/// What is known of one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Where in its life the key is.
+    pub state: State,
+    /// Who holds it, or held it last.
+    pub owner: Owner,
+    /// The fence of that owner.
+    pub fence: Fence,
+    /// How many attempts were granted the key.
+    pub attempts: u32,
+    /// What the request was.
+    pub fingerprint: Fingerprint,
+    /// The terms that the key was claimed on.
+    pub terms: Terms,
+    /// When the state began, or the lease was renewed.
+    pub since: StoreTime,
+}
+
+/// Where in its life a key is. *Indeterminate* is marked here or derived: in flight and past the lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// An owner holds the lease.
+    InFlight {
+        /// What this or an earlier owner noted.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// Done; every later attempt gets this.
+    Completed(Answer),
+    /// Its owner gave up and nobody knows whether it ran.
+    Indeterminate {
+        /// Why the owner gave up.
+        reason: Reason,
+        /// What an owner noted.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// Known not to have run.
+    Released,
+}
+
+/// What a verb does to the record, and what it answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transition<R> {
+    /// The record to write, or `None` to leave the store untouched.
+    pub write: Option<Record>,
+    /// The reply, valid once the write is done.
+    pub reply: R,
+}
+
+impl<R> Transition<R> {
+    const fn keep(reply: R) -> Self {
+        Self { write: None, reply }
+    }
+
+    const fn put(record: Record, reply: R) -> Self {
+        Self { write: Some(record), reply }
+    }
+}
+
+impl Record {
+    /// When the record ceases to exist. Every verb judges this by itself; removing expired records is housekeeping.
+    pub fn expires_at(&self) -> StoreTime {
+        self.since.after(match self.state {
+            State::Released => RELEASED_TOMBSTONE,
+            _ => self.terms.retention(),
+        })
+    }
+
+    /// The time until the lease lapses; zero when it has.
+    pub fn remaining(&self, now: StoreTime) -> Duration {
+        self.terms.lease().saturating_sub(now.since(self.since))
+    }
+
+    fn has_lapsed(&self, now: StoreTime) -> bool {
+        self.remaining(now).is_zero()
+    }
+
+    fn is_held_by(&self, grant: &Grant) -> bool {
+        self.owner == grant.attempt.owner && self.fence == grant.fence
+    }
+
+    fn completed(&self, answer: &Answer) -> Completed {
+        Completed { answer: answer.clone(), fence: self.fence, recorded_at: self.since }
+    }
+
+    fn grant(&self, attempt: Attempt) -> Grant {
+        Grant { attempt, fence: self.fence, number: self.attempts, terms: self.terms }
+    }
+
+    /// The checkpoint of a key that nobody runs: marked indeterminate, or in flight and lapsed.
+    fn indeterminate(&self, now: StoreTime) -> Option<&Option<Checkpoint>> {
+        match &self.state {
+            State::Indeterminate { checkpoint, .. } => Some(checkpoint),
+            State::InFlight { checkpoint } if self.has_lapsed(now) => Some(checkpoint),
+            _ => None,
+        }
+    }
+
+    /// How the key stands for an attempt that does not hold it.
+    fn loss(&self, now: StoreTime, fingerprint: Fingerprint) -> Loss {
+        match &self.state {
+            State::Released => Loss::Released,
+            _ if self.fingerprint != fingerprint => Loss::Mismatch,
+            State::Completed(answer) => Loss::Completed(self.completed(answer)),
+            State::InFlight { .. } if !self.has_lapsed(now) => Loss::InFlight { remaining: self.remaining(now) },
+            State::InFlight { .. } | State::Indeterminate { .. } => Loss::Indeterminate,
+        }
+    }
+
+    fn with_state(&self, state: State, since: StoreTime) -> Self {
+        Self { state, since, ..*self }
+    }
+
+    /// The record that `grant` would have written, for a store that lost it.
+    const fn of_grant(grant: &Grant, state: State, since: StoreTime) -> Self {
+        Self {
+            state,
+            owner: grant.attempt.owner,
+            fence: grant.fence,
+            attempts: grant.number,
+            fingerprint: grant.attempt.fingerprint,
+            terms: grant.terms,
+            since,
+        }
+    }
+}
+
+/// The record, unless it has expired.
+fn live(current: Option<&Record>, now: StoreTime) -> Option<&Record> {
+    current.filter(|record| now < record.expires_at())
+}
+
+/// The next fence: at least the store's time, and greater than every fence that the key or the caller has seen.
+///
+/// A high-water far ahead of the clock comes from one broken clock; it is left to the key that carries it.
+fn next_fence(now: StoreTime, previous: Option<Fence>, high_water: Option<Fence>) -> Fence {
+    let ceiling = now.after(MAX_HIGH_WATER_LEAD).as_micros();
+    let high_water = high_water.filter(|fence| fence.get() <= ceiling);
+    let above = |fence: Option<Fence>| fence.map_or(0, |fence| fence.get().saturating_add(1));
+    Fence::new(now.as_micros().max(above(previous)).max(above(high_water)))
+}
+
+/// Asks for the key.
+pub fn claim(current: Option<&Record>, now: StoreTime, claim: &Claim) -> Transition<Claimed> {
+    let Some(record) = live(current, now) else {
+        return acquire(claim, now, None, 1, None);
+    };
+    let attempt = claim.attempt;
+    match &record.state {
+        State::Released if record.owner == attempt.owner => Transition::keep(Claimed::Stale),
+        State::Released => acquire(claim, now, Some(record.fence), 1, None),
+        _ if record.fingerprint != attempt.fingerprint => Transition::keep(Claimed::Mismatch),
+        State::Completed(answer) => Transition::keep(Claimed::Completed(record.completed(answer))),
+        State::InFlight { checkpoint } if record.owner == attempt.owner => {
+            // Its reply was lost. The lease starts anew: the answer that the owner acts on is this one.
+            let renewed = Record { since: now, ..record.clone() };
+            let reply = Claimed::Acquired { grant: renewed.grant(attempt), checkpoint: checkpoint.clone() };
+            Transition::put(renewed, reply)
+        }
+        State::InFlight { .. } | State::Indeterminate { .. } => claim_held(record, now, claim),
+    }
+}
+
+/// A claim on a key that another attempt holds or held.
+fn claim_held(record: &Record, now: StoreTime, claim: &Claim) -> Transition<Claimed> {
+    let Some(checkpoint) = record.indeterminate(now) else {
+        return Transition::keep(Claimed::InFlight { remaining: record.remaining(now) });
+    };
+    match claim.on_abandoned {
+        OnAbandoned::Reexecute { max_attempts } if record.attempts < max_attempts.get() => {
+            acquire(claim, now, Some(record.fence), record.attempts.saturating_add(1), checkpoint.clone())
+        }
+        // The fence stays: a paused owner that comes back can still complete.
+        _ => Transition::keep(Claimed::Indeterminate { fence: record.fence, attempts: record.attempts }),
+    }
+}
+
+fn acquire(
+    claim: &Claim,
+    now: StoreTime,
+    previous: Option<Fence>,
+    attempts: u32,
+    checkpoint: Option<Checkpoint>,
+) -> Transition<Claimed> {
+    let record = Record {
+        state: State::InFlight { checkpoint: checkpoint.clone() },
+        owner: claim.attempt.owner,
+        fence: next_fence(now, previous, claim.high_water),
+        attempts,
+        fingerprint: claim.attempt.fingerprint,
+        terms: claim.terms,
+        since: now,
+    };
+    let grant = record.grant(claim.attempt);
+    Transition::put(record, Claimed::Acquired { grant, checkpoint })
+}
+
+/// Whether a verb that finds no record may write it again: the grant is younger than its retention, and the verb was
+/// issued so recently that a tombstone of its own release could not have expired meanwhile.
+fn may_recreate(now: StoreTime, issued_at: StoreTime, grant: &Grant) -> bool {
+    let granted_at = StoreTime::from_micros(grant.fence.get());
+    now.since(granted_at) < grant.terms.retention() && now.since(issued_at) < RELEASED_TOMBSTONE
+}
+
+/// Makes the lease last its full term from now. `issued_at` is when the owner asked, on the store's clock.
+pub fn renew(current: Option<&Record>, now: StoreTime, issued_at: StoreTime, grant: &Grant) -> Transition<Renewed> {
+    match live(current, now) {
+        None if may_recreate(now, issued_at, grant) => {
+            let record = Record::of_grant(grant, State::InFlight { checkpoint: None }, now);
+            Transition::put(record, Renewed::Recreated)
+        }
+        None => Transition::keep(Renewed::Lost(Loss::Absent)),
+        Some(record) => match &record.state {
+            State::InFlight { .. } if record.is_held_by(grant) => {
+                Transition::put(Record { since: now, ..record.clone() }, Renewed::Held)
+            }
+            _ => Transition::keep(Renewed::Lost(record.loss(now, grant.attempt.fingerprint))),
+        },
+    }
+}
+
+/// Records the answer, even past the lease's deadline as long as nobody took over.
+pub fn complete(
+    current: Option<&Record>,
+    now: StoreTime,
+    issued_at: StoreTime,
+    grant: &Grant,
+    answer: &Answer,
+) -> Transition<Recorded> {
+    let state = State::Completed(answer.clone());
+    match live(current, now) {
+        None if may_recreate(now, issued_at, grant) => {
+            Transition::put(Record::of_grant(grant, state, now), Recorded::Recreated)
+        }
+        None => Transition::keep(Recorded::Lost(Loss::Absent)),
+        Some(record) => match &record.state {
+            State::InFlight { .. } | State::Indeterminate { .. } if record.is_held_by(grant) => {
+                Transition::put(record.with_state(state, now), Recorded::Recorded)
+            }
+            State::Completed(_) if record.is_held_by(grant) => Transition::keep(Recorded::Recorded),
+            _ => Transition::keep(Recorded::Lost(record.loss(now, grant.attempt.fingerprint))),
+        },
+    }
+}
+
+/// Keeps a note with the key. The lease's deadline does not move.
+pub fn checkpoint(
+    current: Option<&Record>,
+    now: StoreTime,
+    grant: &Grant,
+    checkpoint: &Checkpoint,
+) -> Transition<Checkpointed> {
+    let Some(record) = live(current, now) else {
+        return Transition::keep(Checkpointed::Lost(Loss::Absent));
+    };
+    match &record.state {
+        State::InFlight { .. } if record.is_held_by(grant) => {
+            let state = State::InFlight { checkpoint: Some(checkpoint.clone()) };
+            Transition::put(record.with_state(state, record.since), Checkpointed::Held)
+        }
+        _ => Transition::keep(Checkpointed::Lost(record.loss(now, grant.attempt.fingerprint))),
+    }
+}
+
+/// Gives the key back, because the work is known not to have run. `fence` is `None` where the claim's reply was never
+/// seen.
+///
+/// A key that is absent gets the tombstone too: the claim that is being given up may still be on its way, and would
+/// otherwise leave a record that nobody owns.
+pub fn release(
+    current: Option<&Record>,
+    now: StoreTime,
+    attempt: &Attempt,
+    fence: Option<Fence>,
+) -> Transition<Released> {
+    let Some(record) = live(current, now) else {
+        return Transition::put(tombstone(now, attempt, fence), Released::Absent);
+    };
+    let owned = record.owner == attempt.owner && fence.is_none_or(|fence| fence == record.fence);
+    match &record.state {
+        State::InFlight { .. } if owned => Transition::put(record.with_state(State::Released, now), Released::Released),
+        State::Released if record.owner == attempt.owner => Transition::keep(Released::Released),
+        _ => Transition::keep(Released::Lost(record.loss(now, attempt.fingerprint))),
+    }
+}
+
+fn tombstone(now: StoreTime, attempt: &Attempt, fence: Option<Fence>) -> Record {
+    Record {
+        state: State::Released,
+        owner: attempt.owner,
+        fence: fence.unwrap_or(Fence::new(0)).max(Fence::new(now.as_micros())),
+        attempts: 0,
+        fingerprint: attempt.fingerprint,
+        terms: Terms::of_tombstone(),
+        since: now,
+    }
+}
+
+/// Says at once that nobody knows whether the work was done, instead of letting the lease lapse.
+pub fn abandon(current: Option<&Record>, now: StoreTime, grant: &Grant, reason: Reason) -> Transition<Abandoned> {
+    let Some(record) = live(current, now) else {
+        return Transition::keep(Abandoned::Lost(Loss::Absent));
+    };
+    match &record.state {
+        State::InFlight { checkpoint } if record.is_held_by(grant) => {
+            let state = State::Indeterminate { reason, checkpoint: checkpoint.clone() };
+            Transition::put(record.with_state(state, now), Abandoned::Abandoned)
+        }
+        State::Indeterminate { .. } if record.is_held_by(grant) => Transition::keep(Abandoned::Abandoned),
+        _ => Transition::keep(Abandoned::Lost(record.loss(now, grant.attempt.fingerprint))),
+    }
+}
+
+/// Settles an indeterminate key, if it still is the one that was looked at.
+pub fn resolve(
+    current: Option<&Record>,
+    now: StoreTime,
+    fence: Fence,
+    resolution: &Resolution,
+) -> Transition<Resolved> {
+    let indeterminate =
+        live(current, now).filter(|record| record.indeterminate(now).is_some() && record.fence == fence);
+    let Some(record) = indeterminate else {
+        return Transition::keep(Resolved::Conflict);
+    };
+    let state = match resolution {
+        Resolution::Completed(answer) => State::Completed(answer.clone()),
+        Resolution::NotExecuted => State::Released,
+    };
+    Transition::put(record.with_state(state, now), Resolved::Resolved)
+}

@@ -1,0 +1,231 @@
+//! The contract of a store, and the short way to fulfil it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::record::{self, Record, Transition};
+use crate::{
+    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, Fence, Grant, Key, Reason,
+    Recorded, Released, Renewed, Resolution, Resolved, StoreError, StoreTime,
+};
+
+/// Where idempotency keys are kept.
+///
+/// Every verb is **atomic**, **durable before it answers** as far as the store is durable at all, and **idempotent per
+/// owner**: asked again by the same owner it gives the same reply. The table and the laws stand in the
+/// [crate's documentation](crate#the-life-of-a-key).
+///
+/// **Cancel safety.** Dropping the future of a verb does not undo it and does not stop it: the verb may have been carried
+/// out, or may be carried out later. Treat a dropped verb like [`ErrorKind::Unknown`](crate::ErrorKind::Unknown).
+///
+/// **Deadlines.** A verb answers or fails by its deadline, give or take the scheduling of the runtime.
+///
+/// **Errors.** [`StoreError::kind`] tells whether anything was written. No verb answers an error after it has overwritten
+/// a record that it could not read.
+///
+/// A store whose engine can read and write one record atomically implements [`Transact`] instead, one method, and gets
+/// all verbs from [`record`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an idempotency store",
+    label = "expected a store: `MemoryStore`, `EmbeddedStore`, a `BoxStore`, or an `Arc` of one",
+    note = "open a store first, e.g. `MemoryStore::new()` or `EmbeddedStore::open(path).await?`",
+    note = "to write your own, implement `idempotency_store::Transact` or `idempotency_store::Store`"
+)]
+pub trait Store: Send + Sync + 'static {
+    /// Asks for a key: the only way to the right to run.
+    fn claim(&self, claim: &Claim, deadline: Deadline) -> impl Future<Output = Result<Claimed, StoreError>> + Send;
+
+    /// Makes a lease last its full term from now.
+    fn renew(&self, grant: &Grant, deadline: Deadline) -> impl Future<Output = Result<Renewed, StoreError>> + Send;
+
+    /// Keeps a note for the attempt that may have to take over.
+    fn checkpoint(
+        &self,
+        grant: &Grant,
+        checkpoint: &Checkpoint,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Checkpointed, StoreError>> + Send;
+
+    /// Records the answer that every later attempt gets.
+    fn complete(
+        &self,
+        grant: &Grant,
+        answer: &Answer,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Recorded, StoreError>> + Send;
+
+    /// Gives a key back whose work is known not to have run. `fence` is `None` where the claim's reply was never seen.
+    fn release(
+        &self,
+        attempt: &Attempt,
+        fence: Option<Fence>,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Released, StoreError>> + Send;
+
+    /// Marks a key indeterminate at once, without waiting for the lease to lapse.
+    fn abandon(
+        &self,
+        grant: &Grant,
+        reason: Reason,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Abandoned, StoreError>> + Send;
+
+    /// Settles an indeterminate key that was seen with this fence.
+    fn resolve(
+        &self,
+        key: Key,
+        fence: Fence,
+        resolution: &Resolution,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Resolved, StoreError>> + Send;
+
+    /// Whether the store would take a claim now; for readiness probes. Writes nothing.
+    fn ping(&self, deadline: Deadline) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A store whose engine reads and writes one record atomically. It gets [`Store`] for free.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an idempotency store",
+    label = "expected a store: `MemoryStore`, `EmbeddedStore`, a `BoxStore`, or an `Arc` of one",
+    note = "open a store first, e.g. `MemoryStore::new()` or `EmbeddedStore::open(path).await?`",
+    note = "to write your own, implement `idempotency_store::Transact` or `idempotency_store::Store`"
+)]
+pub trait Transact: Send + Sync + 'static {
+    /// Reads the record of `key`, hands it with the store's time to `transition`, writes what that returns, and gives
+    /// its reply once the write is as durable as this store makes anything.
+    ///
+    /// Nothing else may read or write the record of `key` in between. A record that has expired may be handed over or
+    /// left out, as is convenient: the transitions judge expiry themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`NotApplied`](crate::ErrorKind::NotApplied) if the write certainly did not happen,
+    /// [`Unknown`](crate::ErrorKind::Unknown) if it may have, [`Corrupt`](crate::ErrorKind::Corrupt) if the record could
+    /// not be read; then it is left as it is.
+    fn transact<R, F>(
+        &self,
+        key: Key,
+        deadline: Deadline,
+        transition: F,
+    ) -> impl Future<Output = Result<R, StoreError>> + Send
+    where
+        R: Send + 'static,
+        F: FnOnce(Option<&Record>, StoreTime) -> Transition<R> + Send + 'static;
+
+    /// The store's time now. Verbs are stamped with it when they are issued.
+    fn now(&self) -> StoreTime;
+
+    /// See [`Store::ping`].
+    fn ping(&self, deadline: Deadline) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl<T: Transact> Store for T {
+    async fn claim(&self, claim: &Claim, deadline: Deadline) -> Result<Claimed, StoreError> {
+        let claim = *claim;
+        self.transact(claim.attempt.key, deadline, move |current, now| record::claim(current, now, &claim)).await
+    }
+
+    async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
+        let (grant, issued_at) = (*grant, self.now());
+        let renew = move |current: Option<&Record>, now| record::renew(current, now, issued_at, &grant);
+        self.transact(grant.attempt.key, deadline, renew).await
+    }
+
+    async fn checkpoint(
+        &self,
+        grant: &Grant,
+        checkpoint: &Checkpoint,
+        deadline: Deadline,
+    ) -> Result<Checkpointed, StoreError> {
+        let (grant, note) = (*grant, checkpoint.clone());
+        let checkpoint = move |current: Option<&Record>, now| record::checkpoint(current, now, &grant, &note);
+        self.transact(grant.attempt.key, deadline, checkpoint).await
+    }
+
+    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
+        let (grant, answer, issued_at) = (*grant, answer.clone(), self.now());
+        let complete = move |current: Option<&Record>, now| record::complete(current, now, issued_at, &grant, &answer);
+        self.transact(grant.attempt.key, deadline, complete).await
+    }
+
+    async fn release(
+        &self,
+        attempt: &Attempt,
+        fence: Option<Fence>,
+        deadline: Deadline,
+    ) -> Result<Released, StoreError> {
+        let attempt = *attempt;
+        self.transact(attempt.key, deadline, move |current, now| record::release(current, now, &attempt, fence)).await
+    }
+
+    async fn abandon(&self, grant: &Grant, reason: Reason, deadline: Deadline) -> Result<Abandoned, StoreError> {
+        let grant = *grant;
+        let abandon = move |current: Option<&Record>, now| record::abandon(current, now, &grant, reason);
+        self.transact(grant.attempt.key, deadline, abandon).await
+    }
+
+    async fn resolve(
+        &self,
+        key: Key,
+        fence: Fence,
+        resolution: &Resolution,
+        deadline: Deadline,
+    ) -> Result<Resolved, StoreError> {
+        let resolution = resolution.clone();
+        self.transact(key, deadline, move |current, now| record::resolve(current, now, fence, &resolution)).await
+    }
+
+    async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {
+        Transact::ping(self, deadline).await
+    }
+}
+
+impl<S: Store> Store for Arc<S> {
+    async fn claim(&self, claim: &Claim, deadline: Deadline) -> Result<Claimed, StoreError> {
+        S::claim(self, claim, deadline).await
+    }
+
+    async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
+        S::renew(self, grant, deadline).await
+    }
+
+    async fn checkpoint(
+        &self,
+        grant: &Grant,
+        checkpoint: &Checkpoint,
+        deadline: Deadline,
+    ) -> Result<Checkpointed, StoreError> {
+        S::checkpoint(self, grant, checkpoint, deadline).await
+    }
+
+    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
+        S::complete(self, grant, answer, deadline).await
+    }
+
+    async fn release(
+        &self,
+        attempt: &Attempt,
+        fence: Option<Fence>,
+        deadline: Deadline,
+    ) -> Result<Released, StoreError> {
+        S::release(self, attempt, fence, deadline).await
+    }
+
+    async fn abandon(&self, grant: &Grant, reason: Reason, deadline: Deadline) -> Result<Abandoned, StoreError> {
+        S::abandon(self, grant, reason, deadline).await
+    }
+
+    async fn resolve(
+        &self,
+        key: Key,
+        fence: Fence,
+        resolution: &Resolution,
+        deadline: Deadline,
+    ) -> Result<Resolved, StoreError> {
+        S::resolve(self, key, fence, resolution, deadline).await
+    }
+
+    async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {
+        S::ping(self, deadline).await
+    }
+}
