@@ -38,21 +38,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 }
 
 fn unreadable_body(rejection: &JsonRejection) -> Problem {
-    Problem::new(
-        rejection.status(),
-        "body-unreadable",
-        "The body is not the JSON that is expected here",
-    )
-    .detail(rejection.body_text())
-    .not_executed()
+    Problem::new(rejection.status(), "body-unreadable", "The body is not the JSON that is expected here")
+        .detail(rejection.body_text())
+        .not_executed()
 }
 
 fn unreadable_query(rejection: &QueryRejection) -> Problem {
-    Problem::new(
-        rejection.status(),
-        "query-unreadable",
-        "The query cannot be read",
-    )
-    .detail(rejection.body_text())
-    .not_executed()
+    Problem::new(rejection.status(), "query-unreadable", "The query cannot be read")
+        .detail(rejection.body_text())
+        .not_executed()
 }

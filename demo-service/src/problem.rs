@@ -60,9 +60,7 @@ impl Problem {
 
     /// The problem's name: the last segment of its `type`.
     pub fn name(&self) -> &str {
-        self.kind
-            .rsplit_once('/')
-            .map_or(&*self.kind, |(_, name)| name)
+        self.kind.rsplit_once('/').map_or(&*self.kind, |(_, name)| name)
     }
 
     /// The status that it is answered with.
@@ -92,9 +90,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         let mut response = (self.status(), axum::Json(&self)).into_response();
-        response
-            .headers_mut()
-            .insert(content_type.0, content_type.1);
+        response.headers_mut().insert(content_type.0, content_type.1);
         response
     }
 }
@@ -105,9 +101,7 @@ mod tests {
 
     #[test]
     fn survives_the_wire() {
-        let problem = Problem::new(StatusCode::CONFLICT, "expired", "Too late")
-            .detail("it is over")
-            .not_executed();
+        let problem = Problem::new(StatusCode::CONFLICT, "expired", "Too late").detail("it is over").not_executed();
         let json = serde_json::to_string(&problem).unwrap();
         assert_eq!(
             json,
@@ -120,8 +114,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_member_promises_nothing() {
-        let problem: Problem =
-            serde_json::from_str(r#"{"type":"about:blank","title":"x","status":502}"#).unwrap();
+        let problem: Problem = serde_json::from_str(r#"{"type":"about:blank","title":"x","status":502}"#).unwrap();
         assert!(!problem.says_not_executed());
         assert_eq!(problem.name(), "about:blank");
     }

@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use super::card::Card;
 use super::charge::{
-    BANK_TIME, Charge, ChargeQuery, ChargeRequest, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, MAX_AMOUNT,
-    NOT_AFTER, Refund, RefundQuery, RefundRequest, Summary, Terms, VOID_AFTER,
+    BANK_TIME, Charge, ChargeQuery, ChargeRequest, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, MAX_AMOUNT, NOT_AFTER, Refund,
+    RefundQuery, RefundRequest, Summary, Terms, VOID_AFTER,
 };
 use super::clock;
 use super::hangup::Line;
@@ -76,11 +76,7 @@ async fn detach<T: Send + 'static>(
     finished.unwrap_or_else(|_| Err(refusal::crashed()))
 }
 
-async fn charge(
-    ledger: Ledger,
-    request: ChargeRequest,
-    terms: Terms,
-) -> Result<Executed<Charge>, Problem> {
+async fn charge(ledger: Ledger, request: ChargeRequest, terms: Terms) -> Result<Executed<Charge>, Problem> {
     check_time(&terms)?;
     check_amount(request.amount)?;
     let card = Card::parse(&request.source).ok_or_else(refusal::unknown_source)?;
@@ -93,29 +89,16 @@ async fn charge(
     let latest = latest(&terms);
     let record = ledger.charge(charge_record(request, terms), latest).await?;
     tracing::info!(charge = %record.id, amount = record.amount, currency = %record.currency, "charged");
-    Ok(Executed {
-        record,
-        reply_lost: card.loses_reply(roll()),
-    })
+    Ok(Executed { record, reply_lost: card.loses_reply(roll()) })
 }
 
-async fn refund(
-    ledger: Ledger,
-    id: String,
-    request: RefundRequest,
-    terms: Terms,
-) -> Result<Executed<Refund>, Problem> {
+async fn refund(ledger: Ledger, id: String, request: RefundRequest, terms: Terms) -> Result<Executed<Refund>, Problem> {
     check_time(&terms)?;
     check_amount(request.amount)?;
     let latest = latest(&terms);
-    let record = ledger
-        .refund(refund_record(id, request, terms), latest)
-        .await?;
+    let record = ledger.refund(refund_record(id, request, terms), latest).await?;
     tracing::info!(refund = %record.id, charge = %record.charge, amount = record.amount, "refunded");
-    let card = ledger.read(|book| {
-        book.charge(&record.charge)
-            .and_then(|charge| Card::parse(&charge.source))
-    });
+    let card = ledger.read(|book| book.charge(&record.charge).and_then(|charge| Card::parse(&charge.source)));
     let reply_lost = card.is_some_and(|card| card.loses_reply(roll()));
     Ok(Executed { record, reply_lost })
 }
@@ -180,9 +163,7 @@ fn check_amount(amount: u64) -> Result<(), Problem> {
 /// When the ledger refuses what arrived in time; what makes [`VOID_AFTER`] true.
 fn latest(terms: &Terms) -> Option<u64> {
     let void_after = u64::try_from(VOID_AFTER.as_millis()).unwrap_or(u64::MAX);
-    terms
-        .not_after
-        .map(|not_after| not_after.saturating_add(void_after))
+    terms.not_after.map(|not_after| not_after.saturating_add(void_after))
 }
 
 fn roll() -> u8 {
@@ -222,11 +203,7 @@ impl<S: Sync> FromRequestParts<S> for Terms {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let not_after = text(&parts.headers, NOT_AFTER)?;
-        let not_after = not_after.map(|millis| {
-            millis
-                .parse()
-                .map_err(|_| refusal::malformed_header(NOT_AFTER))
-        });
+        let not_after = not_after.map(|millis| millis.parse().map_err(|_| refusal::malformed_header(NOT_AFTER)));
         Ok(Self {
             key: text(&parts.headers, IDEMPOTENCY_KEY)?,
             fence: text(&parts.headers, IDEMPOTENCY_FENCE)?,
@@ -236,10 +213,6 @@ impl<S: Sync> FromRequestParts<S> for Terms {
 }
 
 fn text(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Problem> {
-    let value = headers
-        .get(name)
-        .map(|value| value.to_str().map(str::to_owned));
-    value
-        .transpose()
-        .map_err(|_| refusal::malformed_header(name))
+    let value = headers.get(name).map(|value| value.to_str().map(str::to_owned));
+    value.transpose().map_err(|_| refusal::malformed_header(name))
 }

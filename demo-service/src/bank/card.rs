@@ -49,9 +49,7 @@ impl Card {
             return Some(Self::Slow(wait.min(SLOWEST)));
         }
         let percent = number(source.strip_prefix("card_flaky_")?)?;
-        let percent = u8::try_from(percent)
-            .ok()
-            .filter(|percent| *percent <= 100)?;
+        let percent = u8::try_from(percent).ok().filter(|percent| *percent <= 100)?;
         Some(Self::LosesReplies(percent))
     }
 

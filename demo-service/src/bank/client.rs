@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::card::SLOWEST;
 use super::charge::{
-    BANK_TIME, Charge, ChargeQuery, ChargeRequest, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, NOT_AFTER,
-    Refund, RefundQuery, RefundRequest, Summary, Terms,
+    BANK_TIME, Charge, ChargeQuery, ChargeRequest, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, NOT_AFTER, Refund, RefundQuery,
+    RefundRequest, Summary, Terms,
 };
 use crate::problem::Problem;
 
@@ -76,10 +76,7 @@ pub struct BankClient {
 impl BankClient {
     /// A client of the bank at `http://host:port`. Nothing is sent yet.
     pub fn new(url: &str) -> Result<Self, AddressError> {
-        let refused = |reason: String| AddressError {
-            url: url.to_owned(),
-            reason,
-        };
+        let refused = |reason: String| AddressError { url: url.to_owned(), reason };
         let base = Url::parse(url).map_err(|error| refused(error.to_string()))?;
         if base.scheme() != "http" || base.cannot_be_a_base() {
             return Err(refused("its scheme is not http".to_owned()));
@@ -98,28 +95,12 @@ impl BankClient {
     }
 
     /// `POST /charges`.
-    pub async fn charge(
-        &self,
-        request: &ChargeRequest,
-        terms: &Terms,
-    ) -> Result<Charge, CallError> {
-        read(
-            send(with_terms(
-                self.http.post(self.at(&["charges"])).json(request),
-                terms,
-            ))
-            .await?,
-        )
-        .await
+    pub async fn charge(&self, request: &ChargeRequest, terms: &Terms) -> Result<Charge, CallError> {
+        read(send(with_terms(self.http.post(self.at(&["charges"])).json(request), terms)).await?).await
     }
 
     /// `POST /charges/{id}/refunds`.
-    pub async fn refund(
-        &self,
-        charge: &str,
-        request: &RefundRequest,
-        terms: &Terms,
-    ) -> Result<Refund, CallError> {
+    pub async fn refund(&self, charge: &str, request: &RefundRequest, terms: &Terms) -> Result<Refund, CallError> {
         let url = self.at(&["charges", charge, "refunds"]);
         read(send(with_terms(self.http.post(url).json(request), terms)).await?).await
     }
@@ -153,10 +134,7 @@ impl BankClient {
         let time = response.headers().get(BANK_TIME);
         let time = time.and_then(|time| time.to_str().ok()?.parse().ok());
         let as_of = time.ok_or(CallError::Unclear(response.status()))?;
-        Ok(Found {
-            records: read(response).await?,
-            as_of,
-        })
+        Ok(Found { records: read(response).await?, as_of })
     }
 
     /// Segment by segment, so that an id with a slash in it stays one segment.
@@ -175,12 +153,8 @@ fn with_terms(request: RequestBuilder, terms: &Terms) -> RequestBuilder {
         (IDEMPOTENCY_FENCE, terms.fence.clone()),
         (NOT_AFTER, terms.not_after.map(|millis| millis.to_string())),
     ];
-    let present = headers
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    present.fold(request, |request, (name, value)| {
-        request.header(name, value)
-    })
+    let present = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    present.fold(request, |request, (name, value)| request.header(name, value))
 }
 
 async fn send(request: RequestBuilder) -> Result<Response, CallError> {
@@ -212,13 +186,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_with_an_example() {
-        for url in [
-            "",
-            "bank",
-            "127.0.0.1:3001",
-            "https://127.0.0.1:3001",
-            "mailto:bank",
-        ] {
+        for url in ["", "bank", "127.0.0.1:3001", "https://127.0.0.1:3001", "mailto:bank"] {
             let error = BankClient::new(url).unwrap_err().to_string();
             assert!(error.contains("http://127.0.0.1:3001"), "{error}");
         }
@@ -228,10 +196,7 @@ mod tests {
     fn an_id_stays_one_segment_under_any_base() {
         let client = BankClient::new("http://bank/base/").unwrap();
         let url = client.at(&["charges", "a/../b?c", "refunds"]);
-        assert_eq!(
-            url.as_str(),
-            "http://bank/base/charges/a%2F..%2Fb%3Fc/refunds"
-        );
+        assert_eq!(url.as_str(), "http://bank/base/charges/a%2F..%2Fb%3Fc/refunds");
     }
 
     #[tokio::test]

@@ -47,14 +47,9 @@ async fn serve_tracked(
     tasks: TaskTracker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let bank = api::Bank {
-        ledger: ledger.clone(),
-        tasks: tasks.clone(),
-    };
+    let bank = api::Bank { ledger: ledger.clone(), tasks: tasks.clone() };
     let app = api::router(bank).into_make_service_with_connect_info::<hangup::Line>();
-    let served = axum::serve(hangup::Exchange(listener), app)
-        .with_graceful_shutdown(shutdown)
-        .await;
+    let served = axum::serve(hangup::Exchange(listener), app).with_graceful_shutdown(shutdown).await;
     tasks.close();
     tasks.wait().await;
     ledger.close().await;

@@ -12,14 +12,10 @@ impl From<LedgerError> for Problem {
             LedgerError::Expired => expired(),
             LedgerError::UnknownCharge(id) => unknown_charge(&id),
             LedgerError::OverRefund { left } => over_refund(left),
-            LedgerError::Broken => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ledger-broken",
-                "The ledger cannot be written",
-            )
-            .detail(
-                "nobody knows whether this was executed; ask again when the bank was started anew",
-            ),
+            LedgerError::Broken => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger-broken", "The ledger cannot be written")
+                    .detail("nobody knows whether this was executed; ask again when the bank was started anew")
+            }
         }
     }
 }
@@ -31,32 +27,17 @@ impl From<UnknownCharge> for Problem {
 }
 
 pub(super) fn expired() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "expired",
-        "The request came after its time",
-    )
-    .detail("its Not-After header names an instant that has passed by the bank's clock")
-    .not_executed()
+    Problem::new(StatusCode::CONFLICT, "expired", "The request came after its time")
+        .detail("its Not-After header names an instant that has passed by the bank's clock")
+        .not_executed()
 }
 
 pub(super) fn declined() -> Problem {
-    Problem::new(
-        StatusCode::PAYMENT_REQUIRED,
-        "card-declined",
-        "The card was declined",
-    )
-    .field("source")
-    .not_executed()
+    Problem::new(StatusCode::PAYMENT_REQUIRED, "card-declined", "The card was declined").field("source").not_executed()
 }
 
 pub(super) fn failed() -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "bank-failed",
-        "The bank failed before it charged",
-    )
-    .not_executed()
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bank-failed", "The bank failed before it charged").not_executed()
 }
 
 pub(super) fn unknown_source() -> Problem {
@@ -69,26 +50,14 @@ pub(super) fn unknown_source() -> Problem {
 }
 
 pub(super) fn amount_out_of_range() -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "amount-out-of-range",
-        "The amount is out of range",
-    )
-    .detail(format!(
-        "an amount is from 1 to {MAX_AMOUNT}, in minor units"
-    ))
-    .field("amount")
-    .not_executed()
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "amount-out-of-range", "The amount is out of range")
+        .detail(format!("an amount is from 1 to {MAX_AMOUNT}, in minor units"))
+        .field("amount")
+        .not_executed()
 }
 
 pub(super) fn malformed_header(name: &'static str) -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "header-malformed",
-        "A header cannot be read",
-    )
-    .field(name)
-    .not_executed()
+    Problem::new(StatusCode::BAD_REQUEST, "header-malformed", "A header cannot be read").field(name).not_executed()
 }
 
 pub(super) fn unknown_route() -> Problem {
@@ -98,43 +67,25 @@ pub(super) fn unknown_route() -> Problem {
 }
 
 pub(super) fn wrong_method() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        "This resource does not take this method",
-    )
-    .detail("the Allow header names those that it takes")
-    .not_executed()
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This resource does not take this method")
+        .detail("the Allow header names those that it takes")
+        .not_executed()
 }
 
 pub(super) fn crashed() -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "bank-crashed",
-        "The bank crashed at this request",
-    )
-    .detail("nobody knows whether this was executed")
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bank-crashed", "The bank crashed at this request")
+        .detail("nobody knows whether this was executed")
 }
 
 fn unknown_charge(id: &str) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "unknown-charge",
-        "There is no such charge",
-    )
-    .detail(format!("no charge has the id {id}"))
-    .not_executed()
+    Problem::new(StatusCode::NOT_FOUND, "unknown-charge", "There is no such charge")
+        .detail(format!("no charge has the id {id}"))
+        .not_executed()
 }
 
 fn over_refund(left: u64) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "over-refund",
-        "More than was paid cannot be given back",
-    )
-    .detail(format!(
-        "{left} of the charge is left to be given back, in minor units"
-    ))
-    .field("amount")
-    .not_executed()
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "over-refund", "More than was paid cannot be given back")
+        .detail(format!("{left} of the charge is left to be given back, in minor units"))
+        .field("amount")
+        .not_executed()
 }

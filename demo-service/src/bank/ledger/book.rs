@@ -88,17 +88,9 @@ impl Book {
         let end = self.end(query.after.as_deref())?;
         let older = |position: &usize| *position < end;
         let limit = query.limit.unwrap_or(usize::MAX);
-        let at = |position: usize| {
-            self.charges
-                .get(position)
-                .filter(|charge| names(query, charge))
-                .cloned()
-        };
+        let at = |position: usize| self.charges.get(position).filter(|charge| names(query, charge)).cloned();
         Ok(match self.narrowest(query) {
-            Some(positions) => newest(positions, older)
-                .filter_map(at)
-                .take(limit)
-                .collect(),
+            Some(positions) => newest(positions, older).filter_map(at).take(limit).collect(),
             None => (0..end).rev().filter_map(at).take(limit).collect(),
         })
     }
@@ -106,13 +98,9 @@ impl Book {
     /// The refunds that a query names, newest first.
     pub fn refunds(&self, query: &RefundQuery) -> Vec<Refund> {
         let by_key = query.key.as_ref().map(|key| self.refunds_by_key.get(key));
-        let by_charge = query
-            .charge
-            .as_ref()
-            .map(|charge| self.refunds_by_charge.get(charge));
+        let by_charge = query.charge.as_ref().map(|charge| self.refunds_by_charge.get(charge));
         let wanted = |refund: &&Refund| {
-            agrees(query.key.as_ref(), refund.key.as_ref())
-                && agrees(query.charge.as_ref(), Some(&refund.charge))
+            agrees(query.key.as_ref(), refund.key.as_ref()) && agrees(query.charge.as_ref(), Some(&refund.charge))
         };
         let at = |position: usize| self.refunds.get(position).filter(wanted).cloned();
         match by_key.or(by_charge) {
@@ -143,11 +131,7 @@ impl Book {
     fn end(&self, after: Option<&str>) -> Result<usize, UnknownCharge> {
         match after {
             None => Ok(self.charges.len()),
-            Some(id) => self
-                .by_id
-                .get(id)
-                .copied()
-                .ok_or_else(|| UnknownCharge(id.to_owned())),
+            Some(id) => self.by_id.get(id).copied().ok_or_else(|| UnknownCharge(id.to_owned())),
         }
     }
 
@@ -155,23 +139,11 @@ impl Book {
     fn narrowest(&self, query: &ChargeQuery) -> Option<&[usize]> {
         let lists = [
             query.key.as_ref().map(|key| self.by_key.get(key)),
-            query
-                .reference
-                .as_ref()
-                .map(|reference| self.by_reference.get(reference)),
-            query
-                .payment
-                .as_ref()
-                .map(|payment| self.by_payment.get(payment)),
-            query
-                .merchant
-                .as_ref()
-                .map(|merchant| self.by_merchant.get(merchant)),
+            query.reference.as_ref().map(|reference| self.by_reference.get(reference)),
+            query.payment.as_ref().map(|payment| self.by_payment.get(payment)),
+            query.merchant.as_ref().map(|merchant| self.by_merchant.get(merchant)),
         ];
-        lists
-            .into_iter()
-            .flatten()
-            .min_by_key(|positions| positions.len())
+        lists.into_iter().flatten().min_by_key(|positions| positions.len())
     }
 }
 
@@ -187,10 +159,7 @@ fn agrees<T: PartialEq>(asked: Option<&T>, found: Option<&T>) -> bool {
     asked.is_none() || asked == found
 }
 
-fn newest<'a>(
-    positions: &'a [usize],
-    keep: impl Fn(&usize) -> bool + 'a,
-) -> impl Iterator<Item = usize> + 'a {
+fn newest<'a>(positions: &'a [usize], keep: impl Fn(&usize) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
     positions.iter().rev().copied().filter(keep)
 }
 
@@ -222,10 +191,7 @@ impl<K: Eq + Hash> Index<K> {
     }
 
     fn repeated(&self) -> usize {
-        self.0
-            .values()
-            .filter(|positions| positions.len() > 1)
-            .count()
+        self.0.values().filter(|positions| positions.len() > 1).count()
     }
 }
 
@@ -271,42 +237,23 @@ mod tests {
     }
 
     fn ids(book: &Book, query: &ChargeQuery) -> Vec<String> {
-        book.charges(query)
-            .unwrap()
-            .into_iter()
-            .map(|charge| charge.id)
-            .collect()
+        book.charges(query).unwrap().into_iter().map(|charge| charge.id).collect()
     }
 
     fn merchant(name: &str) -> ChargeQuery {
-        ChargeQuery {
-            merchant: Some(name.into()),
-            ..ChargeQuery::default()
-        }
+        ChargeQuery { merchant: Some(name.into()), ..ChargeQuery::default() }
     }
 
     #[test]
     fn finds_by_each_name_newest_first() {
         let book = book();
-        assert_eq!(
-            ids(&book, &ChargeQuery::default()),
-            ["ch_4", "ch_3", "ch_2", "ch_1"]
-        );
+        assert_eq!(ids(&book, &ChargeQuery::default()), ["ch_4", "ch_3", "ch_2", "ch_1"]);
         assert_eq!(ids(&book, &merchant("m1")), ["ch_4", "ch_3", "ch_1"]);
-        let by_key = ChargeQuery {
-            key: Some("k1".into()),
-            ..ChargeQuery::default()
-        };
+        let by_key = ChargeQuery { key: Some("k1".into()), ..ChargeQuery::default() };
         assert_eq!(ids(&book, &by_key), ["ch_3", "ch_1"]);
-        let by_reference = ChargeQuery {
-            reference: Some("r2".into()),
-            ..ChargeQuery::default()
-        };
+        let by_reference = ChargeQuery { reference: Some("r2".into()), ..ChargeQuery::default() };
         assert_eq!(ids(&book, &by_reference), ["ch_2"]);
-        let by_payment = ChargeQuery {
-            payment: Some(Uuid::from_u128(7)),
-            ..merchant("m2")
-        };
+        let by_payment = ChargeQuery { payment: Some(Uuid::from_u128(7)), ..merchant("m2") };
         assert_eq!(ids(&book, &by_payment), ["ch_2"]);
         assert!(ids(&book, &merchant("nobody")).is_empty());
     }
@@ -314,24 +261,15 @@ mod tests {
     #[test]
     fn pages_through_a_merchants_charges() {
         let book = book();
-        let page = ChargeQuery {
-            limit: Some(2),
-            ..merchant("m1")
-        };
+        let page = ChargeQuery { limit: Some(2), ..merchant("m1") };
         assert_eq!(ids(&book, &page), ["ch_4", "ch_3"]);
-        let next = ChargeQuery {
-            after: Some("ch_3".into()),
-            ..page
-        };
+        let next = ChargeQuery { after: Some("ch_3".into()), ..page };
         assert_eq!(ids(&book, &next), ["ch_1"]);
     }
 
     #[test]
     fn a_page_after_an_unknown_charge_is_refused_not_empty() {
-        let query = ChargeQuery {
-            after: Some("ch_9".into()),
-            ..ChargeQuery::default()
-        };
+        let query = ChargeQuery { after: Some("ch_9".into()), ..ChargeQuery::default() };
         assert_eq!(book().charges(&query), Err(UnknownCharge("ch_9".into())));
     }
 
@@ -341,33 +279,10 @@ mod tests {
         book.add_refund(refund("ch_1", 30, Some("k9"))).unwrap();
         book.add_refund(refund("ch_1", 5, None)).unwrap();
         assert_eq!(book.charge("ch_1").unwrap().refunded, 35);
-        assert_eq!(
-            book.refunds(&RefundQuery {
-                key: Some("k9".into()),
-                charge: None
-            })
-            .len(),
-            1
-        );
-        assert_eq!(
-            book.refunds(&RefundQuery {
-                key: None,
-                charge: Some("ch_1".into())
-            })
-            .len(),
-            2
-        );
-        assert!(
-            book.refunds(&RefundQuery {
-                key: Some("k9".into()),
-                charge: Some("ch_2".into())
-            })
-            .is_empty()
-        );
-        assert_eq!(
-            book.add_refund(refund("ch_9", 1, None)),
-            Err(UnknownCharge("ch_9".into()))
-        );
+        assert_eq!(book.refunds(&RefundQuery { key: Some("k9".into()), charge: None }).len(), 1);
+        assert_eq!(book.refunds(&RefundQuery { key: None, charge: Some("ch_1".into()) }).len(), 2);
+        assert!(book.refunds(&RefundQuery { key: Some("k9".into()), charge: Some("ch_2".into()) }).is_empty());
+        assert_eq!(book.add_refund(refund("ch_9", 1, None)), Err(UnknownCharge("ch_9".into())));
     }
 
     #[test]
@@ -376,10 +291,7 @@ mod tests {
         book.add_refund(refund("ch_2", 40, None)).unwrap();
         let summary = book.summary();
         assert_eq!((summary.charges, summary.refunds), (4, 1));
-        assert_eq!(
-            (summary.references, summary.references_charged_twice),
-            (3, 1)
-        );
+        assert_eq!((summary.references, summary.references_charged_twice), (3, 1));
         assert_eq!((summary.keys, summary.keys_charged_twice), (2, 1));
         assert_eq!(summary.charged["EUR"], 400);
         assert_eq!(summary.refunded["EUR"], 40);

@@ -61,23 +61,13 @@ pub(super) struct LedgerFile(File);
 impl LedgerFile {
     /// Opens or creates the file and reads what it says.
     pub(super) fn open(path: &Path) -> Result<(Self, Book), OpenError> {
-        let failed = |source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
         let file = create(path).map_err(failed)?;
         file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse {
-                path: path.to_owned(),
-            },
+            TryLockError::WouldBlock => OpenError::InUse { path: path.to_owned() },
             TryLockError::Error(source) => failed(source),
         })?;
-        let mut reading = Reading {
-            path,
-            book: Book::default(),
-            line: 0,
-            good: 0,
-        };
+        let mut reading = Reading { path, book: Book::default(), line: 0, good: 0 };
         reading.run(&file)?;
         let torn = file.metadata().map_err(failed)?.len() - reading.good;
         if torn > 0 {
@@ -94,16 +84,10 @@ impl LedgerFile {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)?;
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     // A new file is only as durable as its name in the directory.
     if cfg!(unix) {
         File::open(directory)?.sync_all()?;
@@ -146,15 +130,10 @@ impl Reading<'_> {
     fn next(&mut self, reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, OpenError> {
         line.clear();
         let read = reader.read_until(b'\n', line);
-        let read = read.map_err(|source| OpenError::Io {
-            path: self.path.to_owned(),
-            source,
-        })?;
+        let read = read.map_err(|source| OpenError::Io { path: self.path.to_owned(), source })?;
         let whole = line.ends_with(b"\n");
         if whole {
-            self.good = self
-                .good
-                .saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+            self.good = self.good.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
         }
         Ok(whole)
     }

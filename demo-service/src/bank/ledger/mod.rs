@@ -63,33 +63,18 @@ impl Ledger {
         let path: Arc<Path> = path.into().into();
         let opening = Arc::clone(&path);
         let opened = spawn_blocking(move || Self::open_blocking(opening)).await;
-        opened.unwrap_or_else(|error| {
-            Err(OpenError::Io {
-                path: path.to_path_buf(),
-                source: error.into(),
-            })
-        })
+        opened.unwrap_or_else(|error| Err(OpenError::Io { path: path.to_path_buf(), source: error.into() }))
     }
 
     fn open_blocking(path: Arc<Path>) -> Result<Self, OpenError> {
         let (file, book) = LedgerFile::open(&path)?;
         let book = Arc::new(RwLock::new(book));
         let (orders, waiting) = mpsc::channel(WAITING);
-        let writer = Writer {
-            file,
-            book: Arc::clone(&book),
-            orders: waiting,
-            broken: false,
-        };
-        let thread = thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || writer.run());
+        let writer = Writer { file, book: Arc::clone(&book), orders: waiting, broken: false };
+        let thread = thread::Builder::new().name("ledger".into()).spawn(move || writer.run());
         match thread {
             Ok(_) => Ok(Self { path, book, orders }),
-            Err(source) => Err(OpenError::Io {
-                path: path.to_path_buf(),
-                source,
-            }),
+            Err(source) => Err(OpenError::Io { path: path.to_path_buf(), source }),
         }
     }
 
@@ -103,24 +88,14 @@ impl Ledger {
     /// With `latest` it is refused when the writer comes to it after that instant (milliseconds since the Unix epoch).
     pub async fn charge(&self, charge: Charge, latest: Option<u64>) -> Result<Charge, LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Charge(Ticket {
-            record: charge,
-            latest,
-            reply,
-        }))
-        .await?;
+        self.order(Order::Charge(Ticket { record: charge, latest, reply })).await?;
         answer.await.unwrap_or(Err(LedgerError::Broken))
     }
 
     /// Executes a refund, unless it would give back more than was charged.
     pub async fn refund(&self, refund: Refund, latest: Option<u64>) -> Result<Refund, LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Refund(Ticket {
-            record: refund,
-            latest,
-            reply,
-        }))
-        .await?;
+        self.order(Order::Refund(Ticket { record: refund, latest, reply })).await?;
         answer.await.unwrap_or(Err(LedgerError::Broken))
     }
 
@@ -146,10 +121,7 @@ impl Ledger {
     }
 
     async fn order(&self, order: Order) -> Result<(), LedgerError> {
-        self.orders
-            .send(order)
-            .await
-            .map_err(|_| LedgerError::Broken)
+        self.orders.send(order).await.map_err(|_| LedgerError::Broken)
     }
 }
 

@@ -24,15 +24,7 @@ fn charge(reference: &str, amount: u64) -> Charge {
 }
 
 fn refund(charge: &str, amount: u64) -> Refund {
-    Refund {
-        id: String::new(),
-        charge: charge.into(),
-        amount,
-        reference: None,
-        key: None,
-        fence: None,
-        at: 0,
-    }
+    Refund { id: String::new(), charge: charge.into(), amount, reference: None, key: None, fence: None, at: 0 }
 }
 
 fn place() -> (TempDir, PathBuf) {
@@ -55,16 +47,7 @@ async fn what_was_executed_is_there_after_a_restart() {
     ledger.close().await;
 
     let ledger = Ledger::open(&path).await.unwrap();
-    assert_eq!(
-        all(&ledger),
-        [
-            second,
-            Charge {
-                refunded: 40,
-                ..first
-            }
-        ]
-    );
+    assert_eq!(all(&ledger), [second, Charge { refunded: 40, ..first }]);
     assert_eq!(ledger.read(Book::summary).refunds, 1);
 }
 
@@ -131,17 +114,7 @@ async fn a_refund_of_nothing_is_garbage() {
     let lines = fs::read_to_string(&path).unwrap();
     fs::write(&path, lines.split_inclusive('\n').next_back().unwrap()).unwrap();
     let error = Ledger::open(&path).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            OpenError::Corrupt {
-                line: 1,
-                reason: Reason::UnknownCharge(_),
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::Corrupt { line: 1, reason: Reason::UnknownCharge(_), .. }), "{error}");
 }
 
 #[tokio::test]
@@ -181,10 +154,7 @@ async fn refunds_never_exceed_the_charge_even_together() {
         }
     }
     assert_eq!(given_back, 90);
-    assert_eq!(
-        ledger.refund(refund(&charged.id, 11), None).await,
-        Err(LedgerError::OverRefund { left: 10 })
-    );
+    assert_eq!(ledger.refund(refund(&charged.id, 11), None).await, Err(LedgerError::OverRefund { left: 10 }));
     ledger.refund(refund(&charged.id, 10), None).await.unwrap();
     assert_eq!(all(&ledger)[0].refunded, 100);
 }
@@ -193,10 +163,7 @@ async fn refunds_never_exceed_the_charge_even_together() {
 async fn a_refund_of_an_unknown_charge_is_refused() {
     let (_directory, path) = place();
     let ledger = Ledger::open(&path).await.unwrap();
-    assert_eq!(
-        ledger.refund(refund("ch_x", 1), None).await,
-        Err(LedgerError::UnknownCharge("ch_x".into()))
-    );
+    assert_eq!(ledger.refund(refund("ch_x", 1), None).await, Err(LedgerError::UnknownCharge("ch_x".into())));
 }
 
 #[tokio::test]
@@ -204,10 +171,7 @@ async fn what_comes_too_late_leaves_the_ledger_untouched() {
     let (_directory, path) = place();
     let ledger = Ledger::open(&path).await.unwrap();
     let past = clock::now() - 1;
-    assert_eq!(
-        ledger.charge(charge("a", 1), Some(past)).await,
-        Err(LedgerError::Expired)
-    );
+    assert_eq!(ledger.charge(charge("a", 1), Some(past)).await, Err(LedgerError::Expired));
     assert_eq!(fs::read(&path).unwrap(), b"");
 }
 
@@ -217,11 +181,7 @@ async fn a_question_does_not_overtake_a_charge() {
     let ledger = Ledger::open(&path).await.unwrap();
     for reference in 0..50 {
         let ordered = ledger.clone();
-        let charging = async move {
-            ordered
-                .charge(charge(&reference.to_string(), 1), None)
-                .await
-        };
+        let charging = async move { ordered.charge(charge(&reference.to_string(), 1), None).await };
         // Polled first, so ordered first; the question is not allowed to be answered without it.
         let (charged, found) = tokio::join!(biased; charging, async {
             ledger.settled().await.unwrap();
@@ -238,9 +198,6 @@ async fn a_closed_ledger_refuses() {
     let ledger = Ledger::open(&path).await.unwrap();
     ledger.close().await;
     ledger.close().await;
-    assert_eq!(
-        ledger.charge(charge("a", 1), None).await,
-        Err(LedgerError::Broken)
-    );
+    assert_eq!(ledger.charge(charge("a", 1), None).await, Err(LedgerError::Broken));
     assert_eq!(ledger.settled().await, Err(LedgerError::Broken));
 }

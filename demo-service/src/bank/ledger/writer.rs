@@ -96,9 +96,7 @@ impl Writer {
     }
 
     fn admit_refund(&self, mut ticket: Ticket<Refund>, batch: &mut Batch) {
-        let verdict = self
-            .check(ticket.latest)
-            .and_then(|()| self.check_refund(&ticket.record, batch));
+        let verdict = self.check(ticket.latest).and_then(|()| self.check_refund(&ticket.record, batch));
         if let Err(refusal) = verdict {
             return ticket.answer(|_| Err(refusal));
         }
@@ -122,15 +120,9 @@ impl Writer {
         let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
         let charge = book.charge(&refund.charge);
         let charge = charge.ok_or_else(|| LedgerError::UnknownCharge(refund.charge.clone()))?;
-        let same = batch
-            .refunds
-            .iter()
-            .filter(|other| other.record.charge == refund.charge);
+        let same = batch.refunds.iter().filter(|other| other.record.charge == refund.charge);
         let waiting: u64 = same.map(|other| other.record.amount).sum();
-        let left = charge
-            .amount
-            .saturating_sub(charge.refunded)
-            .saturating_sub(waiting);
+        let left = charge.amount.saturating_sub(charge.refunded).saturating_sub(waiting);
         if refund.amount > left {
             return Err(LedgerError::OverRefund { left });
         }
@@ -182,23 +174,15 @@ impl Batch {
     }
 
     fn confirm(self) {
-        self.charges
-            .into_iter()
-            .for_each(|ticket| ticket.answer(Ok));
-        self.refunds
-            .into_iter()
-            .for_each(|ticket| ticket.answer(Ok));
+        self.charges.into_iter().for_each(|ticket| ticket.answer(Ok));
+        self.refunds.into_iter().for_each(|ticket| ticket.answer(Ok));
         tell(self.settled);
     }
 
     /// Whoever asked whether everything is settled hears nothing, for it is not.
     fn fail(self) {
-        self.charges
-            .into_iter()
-            .for_each(|ticket| ticket.answer(|_| Err(LedgerError::Broken)));
-        self.refunds
-            .into_iter()
-            .for_each(|ticket| ticket.answer(|_| Err(LedgerError::Broken)));
+        self.charges.into_iter().for_each(|ticket| ticket.answer(|_| Err(LedgerError::Broken)));
+        self.refunds.into_iter().for_each(|ticket| ticket.answer(|_| Err(LedgerError::Broken)));
     }
 }
 
