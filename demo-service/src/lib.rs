@@ -2,4 +2,5 @@
 
 pub mod bank;
 mod extract;
+pub mod payments;
 pub mod problem;
