@@ -3,3 +3,4 @@
 pub mod bank;
 mod extract;
 pub mod problem;
+pub mod storm;
