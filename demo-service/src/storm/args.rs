@@ -81,7 +81,7 @@ pub struct Args {
         value_parser = humantime::parse_duration, help_heading = "Patience")]
     pub(super) patience: Duration,
 
-    /// When the storm ends, finished or not; payments without an answer by then are listed
+    /// When the storm ends, finished or not; asking again afterwards may take as long once more
     #[arg(long, env = "DEMO_STORM_DEADLINE", value_name = "TIME", default_value = "30m",
         value_parser = humantime::parse_duration, help_heading = "Patience")]
     pub(super) deadline: Duration,
