@@ -73,7 +73,9 @@ async fn report(args: &Args, out: &mut (impl Write + Send)) -> Result<Verdict, E
     let report = Report { args, events: &events, tally: &tally, verdict: &verdict };
     report.write(out).map_err(unprinted)?;
     scene.close().await;
+    // Without keys the doubles are what was asked for, and there is nothing to find out.
     if !verdict.is_clean()
+        && !args.without_key
         && let Some(kept) = scene.keep_files()
     {
         writeln!(out, "ledger and store are kept in {}", kept.display()).map_err(unprinted)?;
