@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use tower_idempotency::Recording;
 
 /// The media type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -87,10 +88,15 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
+    /// What says that nothing was executed also tells the idempotency layer so, and the key is free again. That is
+    /// decided here alone, so the body and the mark can never contradict each other.
     fn into_response(self) -> Response {
-        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        let mut response = (self.status(), axum::Json(&self)).into_response();
-        response.headers_mut().insert(content_type.0, content_type.1);
+        let not_executed = self.says_not_executed();
+        let mut response = (self.status(), axum::Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if not_executed {
+            response.extensions_mut().insert(Recording::NotExecuted);
+        }
         response
     }
 }
@@ -117,6 +123,14 @@ mod tests {
         let problem: Problem = serde_json::from_str(r#"{"type":"about:blank","title":"x","status":502}"#).unwrap();
         assert!(!problem.says_not_executed());
         assert_eq!(problem.name(), "about:blank");
+    }
+
+    #[test]
+    fn the_mark_for_the_layer_agrees_with_the_body() {
+        let problem = Problem::new(StatusCode::CONFLICT, "x", "X");
+        let mark = |problem: Problem| problem.into_response().extensions().get().copied();
+        assert_eq!(mark(problem.clone()), None);
+        assert_eq!(mark(problem.not_executed()), Some(Recording::NotExecuted));
     }
 
     #[test]

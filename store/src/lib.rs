@@ -1,9 +1,13 @@
-//! x
+//! Where idempotency keys are kept.
+
 mod answer;
 mod boxed;
+pub mod codec;
 mod error;
 mod ids;
 mod lease;
+#[cfg(feature = "memory")]
+mod memory;
 pub mod record;
 mod store;
 mod time;
@@ -14,6 +18,8 @@ pub use boxed::BoxStore;
 pub use error::{DeadlinePassed, ErrorKind, StoreError};
 pub use ids::{Fence, Fingerprint, Key, Owner, RandomError};
 pub use lease::{Attempt, Grant, Lease, Terms, TermsError};
+#[cfg(feature = "memory")]
+pub use memory::{MemoryStore, StoreFull};
 pub use store::{Store, Transact};
 pub use time::{Clock, Deadline, ManualClock, SteadyClock, StoreTime};
 pub use verbs::{

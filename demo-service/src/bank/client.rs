@@ -94,6 +94,11 @@ impl BankClient {
         Ok(Self { http, base })
     }
 
+    /// Where the bank is.
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
     /// `POST /charges`.
     pub async fn charge(&self, request: &ChargeRequest, terms: &Terms) -> Result<Charge, CallError> {
         read(send(with_terms(self.http.post(self.at(&["charges"])).json(request), terms)).await?).await

@@ -19,6 +19,7 @@ pub mod card;
 pub mod charge;
 pub mod client;
 pub mod clock;
+mod command;
 mod hangup;
 pub mod ledger;
 mod refusal;
@@ -30,6 +31,8 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 pub use self::client::BankClient;
+pub(crate) use self::command::run;
+pub use self::command::{Args, DEFAULT_LEDGER};
 pub use self::ledger::Ledger;
 
 /// Serves the bank until `shutdown` resolves, then finishes what it has read and closes the ledger.

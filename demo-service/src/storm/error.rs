@@ -1,7 +1,6 @@
 //! What keeps a storm from its verdict.
 
 use std::io;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// Why there is no verdict. A bad verdict is not an error: it is what the storm is for.
@@ -81,10 +80,5 @@ pub enum Error {
 impl Error {
     pub(super) fn argument(reason: impl Into<String>) -> Self {
         Self::Argument(reason.into())
-    }
-
-    /// The status to leave with: 2, because 0 and 1 are verdicts and this is none.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(2)
     }
 }

@@ -107,7 +107,7 @@ fn server(args: &Args, files: &Path, base: Base, bank: &Base) -> Result<Spec, Er
 
 fn store(args: &Args, files: &Path) -> OsString {
     if let Some(store) = &args.store {
-        return store.into();
+        return store.to_string().into();
     }
     let mut store = OsString::from("embedded:");
     store.push(files.join("store.redb"));

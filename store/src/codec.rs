@@ -1,0 +1,189 @@
+//! The bytes of a record, for stores that keep bytes.
+//!
+//! Version 1, integers big-endian:
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 1 | version, 1 |
+//! | 1 | 1 | state: 1 in flight, 2 completed, 3 completed with a tombstone, 4 indeterminate, 5 released |
+//! | 2 | 1 | reason of an indeterminate state: 1 panic, 2 failure, 3 shutdown, 4 cancelled; else 0 |
+//! | 3 | 1 | 1 if the payload is a checkpoint, else 0 |
+//! | 4 | 4 | attempts |
+//! | 8 | 8 | fence |
+//! | 16 | 8 | lease, milliseconds |
+//! | 24 | 8 | retention, milliseconds |
+//! | 32 | 16 | owner |
+//! | 48 | 16 | binding: the first half of the key |
+//! | 64 | 32 | fingerprint |
+//! | 96 | rest | payload: the answer, its note, or the checkpoint |
+//!
+//! The fields that a verb compares stand at fixed offsets, so that a script can compare them in place, and the payload
+//! comes last, so that reading it is a slice. [`Record::since`] is left out: a store that can derive it (Redis, from the
+//! remaining expiry) need not rewrite a record to renew its lease; others keep it beside the record.
+//!
+//! There is no checksum: an engine that does not protect its bytes adds its own. What is checked is the structure, and the
+//! *binding*: a record that turns up under another key is refused, so that a mixed-up connection or a restored backup
+//! cannot serve one client's answer to another.
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use crate::record::{Record, State};
+use crate::{Answer, Checkpoint, Fence, Fingerprint, Key, Owner, Reason, StoreTime, Terms};
+
+/// The version that is written.
+pub const VERSION: u8 = 1;
+
+/// The bytes before the payload.
+pub const HEADER_LEN: usize = 96;
+
+/// The bytes are not a record that can be used. Leave them as they are: execute nothing, overwrite nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// Written by a newer version of this crate. Upgrade this process too.
+    #[error("the record has version {0}; this version of the crate reads up to {VERSION}")]
+    UnknownVersion(u8),
+    /// The bytes end within the header.
+    #[error("the record is cut short")]
+    Truncated,
+    /// The record belongs to another key.
+    #[error("the record is bound to another key")]
+    NotBound,
+    /// A field has a value that is never written.
+    #[error("the record is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// The bytes of `record`, which is stored under `key`.
+pub fn encode(key: &Key, record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_into(key, record, &mut out);
+    out
+}
+
+/// Appends the bytes of `record` to `out`, for a store that puts something of its own before them.
+pub fn encode_into(key: &Key, record: &Record, out: &mut Vec<u8>) {
+    let parts = Parts::of(&record.state);
+    out.reserve(HEADER_LEN + parts.payload.len());
+    out.extend([VERSION, parts.state, parts.reason, u8::from(parts.is_checkpoint)]);
+    out.extend(record.attempts.to_be_bytes());
+    out.extend(record.fence.get().to_be_bytes());
+    out.extend(millis(record.terms.lease()).to_be_bytes());
+    out.extend(millis(record.terms.retention()).to_be_bytes());
+    out.extend(record.owner.as_bytes());
+    out.extend(key.binding());
+    out.extend(record.fingerprint.as_bytes());
+    out.extend_from_slice(parts.payload);
+}
+
+/// Reads the record that is stored under `key`, in its present state since `since`. The payload is a slice of `bytes`, not
+/// a copy: it keeps all of `bytes` alive.
+///
+/// # Errors
+///
+/// [`CodecError`] for anything but the bytes of a record of this key; never panics.
+pub fn decode(key: &Key, since: StoreTime, bytes: &Bytes) -> Result<Record, CodecError> {
+    let mut rest = bytes.as_ref();
+    let [version] = take(&mut rest)?;
+    if version != VERSION {
+        return Err(CodecError::UnknownVersion(version));
+    }
+    let [state, reason, is_checkpoint] = take(&mut rest)?;
+    let attempts = u32::from_be_bytes(take(&mut rest)?);
+    let fence = Fence::new(u64::from_be_bytes(take(&mut rest)?));
+    let terms = terms(u64::from_be_bytes(take(&mut rest)?), u64::from_be_bytes(take(&mut rest)?))?;
+    let owner = Owner::new(take(&mut rest)?);
+    if take(&mut rest)? != key.binding() {
+        return Err(CodecError::NotBound);
+    }
+    let fingerprint = Fingerprint::new(take(&mut rest)?);
+    let payload = bytes.slice(HEADER_LEN..);
+    let state = read_state(state, reason, is_checkpoint, payload)?;
+    Ok(Record { state, owner, fence, attempts, fingerprint, terms, since })
+}
+
+/// A state as it is written.
+struct Parts<'a> {
+    state: u8,
+    reason: u8,
+    is_checkpoint: bool,
+    payload: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(state: &'a State) -> Self {
+        let plain = |state, payload| Self { state, reason: 0, is_checkpoint: false, payload };
+        let noted = |state, reason, checkpoint: &'a Option<Checkpoint>| Self {
+            state,
+            reason,
+            is_checkpoint: checkpoint.is_some(),
+            payload: checkpoint.as_ref().map_or(&[], |note| note.as_bytes()),
+        };
+        match state {
+            State::InFlight { checkpoint } => noted(1, 0, checkpoint),
+            State::Completed(Answer::Kept(answer)) => plain(2, answer),
+            State::Completed(Answer::NotKept(note)) => plain(3, note),
+            State::Indeterminate { reason, checkpoint } => noted(4, reason_code(*reason), checkpoint),
+            State::Released => plain(5, &[]),
+        }
+    }
+}
+
+fn read_state(state: u8, reason: u8, is_checkpoint: u8, payload: Bytes) -> Result<State, CodecError> {
+    match (state, reason, is_checkpoint) {
+        (1, 0, noted) => Ok(State::InFlight { checkpoint: read_checkpoint(noted, payload)? }),
+        (2, 0, 0) => Ok(State::Completed(Answer::Kept(payload))),
+        (3, 0, 0) => Ok(State::Completed(Answer::NotKept(payload))),
+        (4, reason, noted) => {
+            Ok(State::Indeterminate { reason: read_reason(reason)?, checkpoint: read_checkpoint(noted, payload)? })
+        }
+        (5, 0, 0) if payload.is_empty() => Ok(State::Released),
+        (5, 0, 0) => Err(CodecError::Damaged("a released key has no payload")),
+        _ => Err(CodecError::Damaged("no such state")),
+    }
+}
+
+fn read_checkpoint(is_checkpoint: u8, payload: Bytes) -> Result<Option<Checkpoint>, CodecError> {
+    match is_checkpoint {
+        0 if payload.is_empty() => Ok(None),
+        0 => Err(CodecError::Damaged("a payload that is not a checkpoint")),
+        1 => Checkpoint::new(payload).map(Some).map_err(|_| CodecError::Damaged("the checkpoint is too large")),
+        _ => Err(CodecError::Damaged("no such kind of payload")),
+    }
+}
+
+const fn reason_code(reason: Reason) -> u8 {
+    match reason {
+        Reason::Panic => 1,
+        Reason::Failure => 2,
+        Reason::Shutdown => 3,
+        Reason::Cancelled => 4,
+    }
+}
+
+const fn read_reason(code: u8) -> Result<Reason, CodecError> {
+    match code {
+        1 => Ok(Reason::Panic),
+        2 => Ok(Reason::Failure),
+        3 => Ok(Reason::Shutdown),
+        4 => Ok(Reason::Cancelled),
+        _ => Err(CodecError::Damaged("no such reason")),
+    }
+}
+
+/// [`Terms`] are whole milliseconds and far below the limit of 64 bits.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn terms(lease: u64, retention: u64) -> Result<Terms, CodecError> {
+    Terms::new(Duration::from_millis(lease), Duration::from_millis(retention))
+        .map_err(|_| CodecError::Damaged("terms that nobody can claim on"))
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], CodecError> {
+    let (head, tail) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
+    *rest = tail;
+    Ok(*head)
+}
