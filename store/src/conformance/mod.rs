@@ -61,6 +61,7 @@ pub mod checkpoint;
 pub mod claim;
 pub mod complete;
 pub mod fence;
+pub mod history;
 pub mod release;
 pub mod renew;
 pub mod replay;
