@@ -1,0 +1,72 @@
+//! The stores that scenarios run on. A store joins by an implementation of [`Backend`] here and a line in
+//! [`on_each_store!`](crate::on_each_store).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use idempotency_store::{BoxStore, ManualClock, MemoryStore};
+
+/// A fresh, empty store for one scenario, and the clock that it judges by.
+pub trait Backend: Sized + Send + Sync + 'static {
+    /// Opens one that shares nothing with any other scenario.
+    fn open() -> impl Future<Output = Self> + Send;
+
+    /// The store. Every call gives the same one.
+    fn store(&self) -> BoxStore;
+
+    /// Lets time pass for the store, without waiting for it.
+    fn advance(&self, by: Duration) -> impl Future<Output = ()> + Send;
+
+    /// What the real server is started with to use a store of this kind, as its `--store`. Every call gives the same one.
+    fn served(&self) -> String;
+}
+
+/// [`MemoryStore`] on a clock of its own.
+#[derive(Debug)]
+pub struct Memory {
+    store: MemoryStore,
+    clock: Arc<ManualClock>,
+}
+
+impl Backend for Memory {
+    async fn open() -> Self {
+        let clock = Arc::new(ManualClock::new());
+        Self { store: MemoryStore::new().with_clock(Arc::<ManualClock>::clone(&clock)), clock }
+    }
+
+    fn store(&self) -> BoxStore {
+        BoxStore::new(self.store.clone())
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    fn served(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+/// Makes each scenario a test on each store. A scenario is a function of one [`Backend`]; its tests are called
+/// `memory::s01_...` and so on.
+#[macro_export]
+macro_rules! on_each_store {
+    ($($scenario:ident),+ $(,)?) => {
+        $crate::on_store!(memory, $crate::backend::Memory, $($scenario),+);
+    };
+}
+
+/// Makes each scenario a test on one store.
+#[macro_export]
+macro_rules! on_store {
+    ($name:ident, $backend:ty, $($scenario:ident),+ $(,)?) => {
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() {
+                    super::$scenario(<$backend as $crate::Backend>::open().await).await;
+                }
+            )+
+        }
+    };
+}
