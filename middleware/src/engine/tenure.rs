@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use idempotency_store::{Deadline, Grant, Reason, Renewed, Store};
+use idempotency_store::{Deadline, Grant, Loss, Reason, Renewed, Store};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -77,6 +77,8 @@ async fn renew<S: Store>(engine: Arc<Engine<S>>, grant: Grant, claimed_at: Insta
                 held_since = asked_at;
                 tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
             }
+            // The attempt has just been recorded by its own hand.
+            Ok(Renewed::Lost(Loss::Completed(completed))) if completed.fence == grant.fence => break,
             Ok(Renewed::Lost(loss)) => {
                 tracing::warn!(key = ?grant.attempt.key, ?loss, "a lease was lost while its handler runs");
                 break;
