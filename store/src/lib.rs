@@ -3,6 +3,8 @@
 mod answer;
 mod boxed;
 pub mod codec;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod error;
 mod ids;
 mod lease;
@@ -15,6 +17,8 @@ mod verbs;
 
 pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed};
 pub use boxed::BoxStore;
+#[cfg(feature = "embedded")]
+pub use embedded::EmbeddedStore;
 pub use error::{DeadlinePassed, ErrorKind, StoreError};
 pub use ids::{Fence, Fingerprint, Key, Owner, RandomError};
 pub use lease::{Attempt, Grant, Lease, Terms, TermsError};
