@@ -1,10 +1,12 @@
 //! The stores that scenarios run on. A store joins by an implementation of [`Backend`] here and a line in
-//! [`on_each_store!`](crate::on_each_store).
+//! [`on_each_store!`](crate::on_each_store) (and, if it outlives a process, in
+//! [`on_each_durable_store!`](crate::on_each_durable_store)).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use idempotency_store::{BoxStore, ManualClock, MemoryStore};
+use idempotency_store::{BoxStore, EmbeddedStore, ManualClock, MemoryStore};
+use tempfile::TempDir;
 
 /// A fresh, empty store for one scenario, and the clock that it judges by.
 pub trait Backend: Sized + Send + Sync + 'static {
@@ -47,12 +49,52 @@ impl Backend for Memory {
     }
 }
 
+/// [`EmbeddedStore`] in a directory of its own, on a clock of its own.
+#[derive(Debug)]
+pub struct Embedded {
+    store: EmbeddedStore,
+    clock: Arc<ManualClock>,
+    directory: TempDir,
+}
+
+impl Backend for Embedded {
+    async fn open() -> Self {
+        let clock = Arc::new(ManualClock::new());
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().join("keys.redb");
+        let opened = EmbeddedStore::open_with_clock(path, Arc::<ManualClock>::clone(&clock)).await;
+        Self { store: opened.expect("a new store"), clock, directory }
+    }
+
+    fn store(&self) -> BoxStore {
+        BoxStore::new(self.store.clone())
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// A file beside its own, which one process has to itself.
+    fn served(&self) -> String {
+        format!("embedded:{}", self.directory.path().join("served.redb").display())
+    }
+}
+
 /// Makes each scenario a test on each store. A scenario is a function of one [`Backend`]; its tests are called
 /// `memory::s01_...` and so on.
 #[macro_export]
 macro_rules! on_each_store {
     ($($scenario:ident),+ $(,)?) => {
         $crate::on_store!(memory, $crate::backend::Memory, $($scenario),+);
+        $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+);
+    };
+}
+
+/// [`on_each_store!`] for scenarios in which a process dies: the stores that outlive it.
+#[macro_export]
+macro_rules! on_each_durable_store {
+    ($($scenario:ident),+ $(,)?) => {
+        $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+);
     };
 }
 
