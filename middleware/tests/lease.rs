@@ -27,7 +27,7 @@ struct Setup {
 
 fn setup() -> Setup {
     let clock = Arc::new(ManualClock::new());
-    let store = MemoryStore::new().with_clock(clock.clone());
+    let store = MemoryStore::new().with_clock(Arc::<ManualClock>::clone(&clock));
     let layer = IdempotencyLayer::new(store.clone(), Scope::shared(), secret());
     Setup { clock, store, layer: layer.timing(Timing::default().lease(LEASE)).unwrap() }
 }
