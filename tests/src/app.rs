@@ -21,6 +21,9 @@ pub type Layer = IdempotencyLayer<Faulty<BoxStore>>;
 /// The header field that the default scope is read from.
 pub const MERCHANT: &str = "x-merchant";
 
+/// What all applications digest with, so that those on one store are servers of one service.
+pub(crate) const SECRET: &str = "one secret for all servers";
+
 /// A running application. Its routes are `/charge` and `/refund` (both charge), `/held-before` and `/held-after` (before
 /// and after their effect, until the gate opens), `/panic`, `/busy` (429), `/fails` (500), `/not-executed`, `/cookie`,
 /// `/headers`, `/binary`; and all of them under `/v1` and `/v2`. Each takes every method.
@@ -164,7 +167,7 @@ impl Builder {
         let handlers = Handlers::new(downstream.url(), self.gate.clone());
         let store = Faulty::new(self.store.clone());
         let faults = store.faults();
-        let secret = Secret::new("one secret for all servers").expect("long enough");
+        let secret = Secret::new(SECRET).expect("long enough");
         let layer = (self.configure)(IdempotencyLayer::new(store, self.scope, secret).required());
         let (departed, ended) = (Count::default(), Count::default());
         let router = observed(handlers.clone().router().layer(layer.clone()), &departed, &ended);

@@ -1,6 +1,5 @@
 //! The stores that scenarios run on. A store joins by an implementation of [`Backend`] here and a line in
-//! [`on_each_store!`](crate::on_each_store) (and, if it outlives a process, in
-//! [`on_each_durable_store!`](crate::on_each_durable_store)).
+//! [`on_each_store!`](crate::on_each_store), or two if it outlives the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,21 +79,16 @@ impl Backend for Embedded {
     }
 }
 
-/// Makes each scenario a test on each store. A scenario is a function of one [`Backend`]; its tests are called
-/// `memory::s01_...` and so on.
+/// Makes each scenario a test on each store; those after `durable:`, in which a process dies, on the stores that outlive
+/// it. A scenario is a function of one [`Backend`]; its tests are called `memory::s01_...` and so on.
 #[macro_export]
 macro_rules! on_each_store {
-    ($($scenario:ident),+ $(,)?) => {
-        $crate::on_store!(memory, $crate::backend::Memory, $($scenario),+);
-        $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+);
+    (durable: $($durable:ident),+ $(,)?) => {
+        $crate::on_store!(embedded, $crate::backend::Embedded, $($durable),+);
     };
-}
-
-/// [`on_each_store!`] for scenarios in which a process dies: the stores that outlive it.
-#[macro_export]
-macro_rules! on_each_durable_store {
-    ($($scenario:ident),+ $(,)?) => {
-        $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+);
+    ($($scenario:ident),+ $(,)? $(; durable: $($durable:ident),+ $(,)?)?) => {
+        $crate::on_store!(memory, $crate::backend::Memory, $($scenario),+);
+        $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+ $(, $($durable),+)?);
     };
 }
 

@@ -24,14 +24,19 @@
 )]
 #![allow(clippy::missing_panics_doc, reason = "the same")]
 
+pub mod alone;
 mod app;
 pub mod backend;
 mod downstream;
+pub mod faketime;
 mod faults;
 mod gate;
 mod handlers;
+mod process;
 pub mod raw;
+mod relay;
 mod reply;
+mod service;
 mod wait;
 
 pub use app::{App, Builder, Layer, MERCHANT};
@@ -40,5 +45,8 @@ pub use downstream::Downstream;
 pub use faults::{Fault, Faults, Faulty, Verb};
 pub use gate::Gate;
 pub use handlers::Run;
+pub use process::{Process, command, die_with_parent};
+pub use relay::Relay;
 pub use reply::{Reply, reply, try_reply};
-pub use wait::{Count, eventually, within};
+pub use service::{Bank, Options, Server};
+pub use wait::{Count, eventually, let_pass, within};

@@ -27,6 +27,13 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
     within(what, answer).await
 }
 
+/// Lets time itself pass, for the leases of real processes: that they lapse is no event that could be awaited.
+///
+/// Only ever for *longer than*: nothing may depend on its being short.
+pub async fn let_pass(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
 /// How often something happened, for those who wait for it to happen.
 #[derive(Clone, Debug)]
 pub struct Count(watch::Sender<usize>);
