@@ -10,8 +10,17 @@
 
 mod callers;
 mod claim;
+mod clock;
+mod crash;
 mod disconnect;
 mod owner_life;
 mod response;
+mod service;
 mod shutdown;
 mod store_down;
+
+/// The program of [`idempotency_tests::alone`].
+const APP: &str = env!("CARGO_BIN_EXE_app");
+
+/// The demo service.
+const DEMO: &str = env!("CARGO_BIN_EXE_demo");
