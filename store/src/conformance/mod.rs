@@ -139,7 +139,7 @@ pub fn run(law: impl Future<Output = ()>) {
         .block_on(law);
 }
 
-/// Makes a `#[test]` of every law of [`conformance`](crate::conformance), for the [`Fixture`](crate::conformance::Fixture)
+/// Makes a `#[test]` of every law of [`conformance`](mod@crate::conformance), for the [`Fixture`](crate::conformance::Fixture)
 /// that is named. Put it into a module of its own to test several fixtures in one file.
 #[macro_export]
 macro_rules! conformance {
