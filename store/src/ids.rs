@@ -66,6 +66,9 @@ impl Fingerprint {
 }
 
 impl Owner {
+    /// The owner of a record that was settled by somebody else than the attempt that ran. No attempt is drawn this id.
+    pub const NOBODY: Self = Self([0; 16]);
+
     /// A fresh owner from the operating system's random source.
     ///
     /// Asked per attempt and never derived from process state: a snapshot of a virtual machine that is started twice would

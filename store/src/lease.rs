@@ -89,6 +89,13 @@ impl Terms {
     }
 }
 
+impl Default for Terms {
+    /// A lease of 30 s and a retention of 24 h.
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(30), retention: Duration::from_secs(24 * 60 * 60) }
+    }
+}
+
 fn whole_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

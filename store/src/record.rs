@@ -346,9 +346,13 @@ pub fn resolve(
     let Some(record) = indeterminate else {
         return Transition::keep(Resolved::Conflict);
     };
-    let state = match resolution {
-        Resolution::Completed(answer) => State::Completed(answer.clone()),
-        Resolution::NotExecuted => State::Released,
+    let resolved = match resolution {
+        // The record loses its owner: a late completion of that owner must learn that another answer stands, or its
+        // client would get one and every retry the other.
+        Resolution::Completed(answer) => {
+            Record { owner: Owner::NOBODY, ..record.with_state(State::Completed(answer.clone()), now) }
+        }
+        Resolution::NotExecuted => record.with_state(State::Released, now),
     };
-    Transition::put(record.with_state(state, now), Resolved::Resolved)
+    Transition::put(resolved, Resolved::Resolved)
 }

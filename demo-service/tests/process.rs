@@ -1,0 +1,236 @@
+//! The program itself: what it prints, how it ends, and with which status.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use demo_service::bank::BankClient;
+use demo_service::bank::charge::{ChargeQuery, ChargeRequest, Terms};
+use reqwest::{Client, Response};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// The program with these arguments, in a directory of its own.
+fn program(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo-service"));
+    command.args(args).current_dir(directory).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A program that runs until it is told to stop.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Server {
+    fn start(directory: &Path, args: &[&str]) -> Self {
+        let mut child = program(directory, args).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").expect("it says where it listens").to_owned();
+        Self { child, stdout, address }
+    }
+
+    /// Sends it a signal.
+    fn signal(&self, signal: &str) {
+        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// Ends it as an operator would; what else it printed, and its status.
+    fn stop(self) -> (String, Output) {
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    fn wait(mut self) -> (String, Output) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait_with_output().unwrap())
+    }
+}
+
+fn place() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Runs the program to its end, which comes by itself; its status and its last line on stderr.
+fn refused(directory: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = program(directory, args).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!errors.contains("panicked"), "{errors}");
+    (output.status.code(), errors.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn serves_by_default_says_how_to_try_it_and_stops_with_status_0() {
+    let place = place();
+    let server = Server::start(place.path(), &["--listen", "127.0.0.1:0"]);
+    let address = server.address.clone();
+    let (banner, output) = server.stop();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(banner.lines().filter(|line| line.starts_with(&format!("curl -i {address}/payments"))).count(), 3);
+    assert!(banner.contains("data/idempotency.redb") && banner.contains("data/ledger.jsonl"), "{banner}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("DEMO_SECRET"), "it warns of the demo's secret");
+}
+
+#[test]
+fn bank_and_service_are_two_processes_when_asked_for() {
+    let place = place();
+    let bank = Server::start(place.path(), &["bank", "--listen", "127.0.0.1:0"]);
+    let service = Server::start(
+        place.path(),
+        &["serve", "--listen", "127.0.0.1:0", "--store", "memory", "--bank", &bank.address],
+    );
+    let (banner, output) = service.stop();
+    assert!(banner.contains(&bank.address), "{banner}");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(bank.stop().1.status.code(), Some(0));
+}
+
+#[test]
+fn a_taken_port_store_or_ledger_is_a_configuration_error() {
+    let place = place();
+    let server = Server::start(place.path(), &["--listen", "127.0.0.1:0"]);
+    let taken = server.address.strip_prefix("http://").unwrap().to_owned();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--listen", &taken, "--store", "memory"], "--listen"),
+        (&["--listen", "127.0.0.1:0"], "--store"),
+        (&["--listen", "127.0.0.1:0", "--store", "memory"], "--ledger"),
+        (&["bank", "--listen", "127.0.0.1:0"], "--ledger"),
+    ];
+    for (args, remedy) in cases {
+        let (status, error) = refused(place.path(), args);
+        assert_eq!(status, Some(2), "{error}");
+        assert!(error.starts_with("error: ") && error.contains(remedy), "{error}");
+    }
+    assert_eq!(server.stop().1.status.code(), Some(0));
+}
+
+#[test]
+fn absurd_options_are_configuration_errors_and_leave_no_files() {
+    let place = place();
+    let cases = [
+        (["--lease", "0s"], "--lease"),
+        (["--retention", "10s"], "--retention"),
+        (["--secret", "short"], "--secret"),
+        (["--bank", "nowhere"], "http://127.0.0.1:3001"),
+        (["--listen", "nowhere"], "--listen"),
+        (["--log", "a=b=c"], "RUST_LOG"),
+    ];
+    for (args, remedy) in cases {
+        let (status, error) = refused(place.path(), &args);
+        assert_eq!(status, Some(2), "{error}");
+        assert!(error.starts_with("error: ") && error.contains(remedy), "{error}");
+    }
+    assert_eq!(place.path().read_dir().unwrap().count(), 0);
+}
+
+/// Pays with a card that takes a second.
+async fn pay_slowly(address: String) -> Response {
+    let body = json!({"amount": 1000, "currency": "EUR", "source": "card_slow_1000", "reference": "order-42"});
+    let request = Client::new().post(format!("{address}/payments")).bearer_auth("shop").json(&body);
+    request.header("idempotency-key", "k1").send().await.unwrap()
+}
+
+/// Pays, and returns when the payment is under way: then the same once more is in flight.
+async fn begin_to_pay(address: &str) -> tokio::task::JoinHandle<Response> {
+    let paying = tokio::spawn(pay_slowly(address.to_owned()));
+    while !paying.is_finished() && pay_slowly(address.to_owned()).await.status() != 409 {}
+    assert!(!paying.is_finished());
+    paying
+}
+
+#[tokio::test]
+async fn a_payment_that_is_under_way_ends_before_the_service_does() {
+    let place = place();
+    let args = ["--listen", "127.0.0.1:0"];
+    let server = Server::start(place.path(), &args);
+    let paying = begin_to_pay(&server.address).await;
+    assert_eq!(server.stop().1.status.code(), Some(0));
+    assert_eq!(paying.await.unwrap().status(), 201);
+
+    let server = Server::start(place.path(), &args);
+    let replay = pay_slowly(server.address.clone()).await;
+    assert_eq!((replay.status().as_u16(), replay.headers().contains_key("idempotent-replayed")), (201, true));
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_payment_that_outlasts_the_drain_is_indeterminate_and_never_sent_again() {
+    let place = place();
+    let bank = Server::start(place.path(), &["bank", "--listen", "127.0.0.1:0"]);
+    let args = ["--listen", "127.0.0.1:0", "--drain", "0s", "--bank", &bank.address];
+    let server = Server::start(place.path(), &args);
+    let _paying = begin_to_pay(&server.address).await;
+    assert_eq!(server.stop().1.status.code(), Some(0));
+
+    let server = Server::start(place.path(), &args);
+    let retry = pay_slowly(server.address.clone()).await;
+    assert_eq!(retry.status(), 409);
+    assert!(retry.text().await.unwrap().contains("/indeterminate"));
+    server.stop();
+    bank.stop();
+    let ledger = std::fs::read_to_string(place.path().join("data/ledger.jsonl")).unwrap();
+    assert_eq!(ledger.lines().count(), 1, "the bank finished what it had read");
+}
+
+#[tokio::test]
+async fn what_the_bank_has_answered_survives_kill_9() {
+    let place = place();
+    let args = ["bank", "--listen", "127.0.0.1:0", "--ledger", "ledger"];
+    for round in 1..=3 {
+        let bank = Server::start(place.path(), &args);
+        let answered = charge_until_killed(&bank).await;
+        bank.wait();
+
+        let bank = Server::start(place.path(), &args);
+        let client = BankClient::new(&bank.address).unwrap();
+        let found = client.charges(&ChargeQuery::default()).await.unwrap().records;
+        assert!(answered.iter().all(|id| found.iter().any(|charge| charge.id == *id)), "round {round}");
+        bank.stop();
+    }
+}
+
+/// Charges from many callers at once and kills the bank in the middle; the charges that were answered.
+async fn charge_until_killed(bank: &Server) -> Vec<String> {
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        let (client, answers) = (BankClient::new(&bank.address).unwrap(), answers.clone());
+        callers.spawn(async move {
+            while let Ok(charge) = client.charge(&order(), &Terms::default()).await {
+                answers.send(charge.id).unwrap();
+            }
+        });
+    }
+    drop(answers);
+    let mut ids = Vec::new();
+    while let Some(id) = answered.recv().await {
+        ids.push(id);
+        if ids.len() == 200 {
+            bank.signal("-KILL");
+        }
+    }
+    assert!(ids.len() >= 200);
+    ids
+}
+
+fn order() -> ChargeRequest {
+    ChargeRequest {
+        amount: 1,
+        currency: "EUR".into(),
+        source: "card_visa".into(),
+        reference: "order".into(),
+        merchant: "shop".into(),
+        payment: Uuid::nil(),
+    }
+}

@@ -1,0 +1,62 @@
+//! The handler's answer: for the client as it is, for the store as much of it as is recorded.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body;
+use idempotency_store::Answer;
+
+use crate::body::{End, Gathered, ResponseBody, gather};
+use crate::headers::AllowList;
+use crate::recorded::{NotKept, RecordedAnswer};
+
+/// A response whose body was read as far as it can be recorded.
+pub(crate) struct HandlerAnswer<RB: Body> {
+    pub(crate) parts: Parts,
+    gathered: Gathered<RB::Error>,
+    body: Pin<Box<RB>>,
+}
+
+impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
+    /// Reads the body up to `limit` bytes; nothing of a stream, whose end may never come.
+    pub(crate) async fn gather(parts: Parts, body: RB, limit: usize) -> Self {
+        let mut body = Box::pin(body);
+        let gathered = if is_stream(&parts) {
+            Gathered { data: Bytes::new(), end: End::OverLimit }
+        } else {
+            gather(body.as_mut(), limit).await
+        };
+        Self { parts, gathered, body }
+    }
+
+    /// What is recorded: all of it, or a tombstone if the body is too large, a stream, or failed midway.
+    pub(crate) fn to_record(&self, allow_list: &AllowList) -> Answer {
+        let End::Complete(trailers) = &self.gathered.end else {
+            return self.tombstone();
+        };
+        let recorded = RecordedAnswer {
+            status: self.parts.status,
+            headers: allow_list.filter(&self.parts.headers),
+            body: self.gathered.data.clone(),
+            trailers: trailers.clone(),
+        };
+        recorded.encode().map_or_else(|_| self.tombstone(), Answer::Kept)
+    }
+
+    fn tombstone(&self) -> Answer {
+        Answer::NotKept(NotKept { status: self.parts.status }.encode())
+    }
+
+    /// What the client of this attempt gets: everything, and a failure of the body where it happened.
+    pub(crate) fn into_response(self) -> Response<ResponseBody<RB>> {
+        Response::from_parts(self.parts, ResponseBody::resumed(self.gathered, self.body))
+    }
+}
+
+/// Server-sent events and upgraded connections.
+fn is_stream(parts: &Parts) -> bool {
+    let essence = |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream");
+    parts.status == StatusCode::SWITCHING_PROTOCOLS || parts.headers.get(header::CONTENT_TYPE).is_some_and(essence)
+}

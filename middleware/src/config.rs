@@ -1,0 +1,182 @@
+//! The settings with their defaults, in one place, and why a setting is refused.
+
+use std::time::Duration;
+
+use idempotency_store::{Terms, TermsError};
+
+/// How long things may take. Every default is the one that the documentation's table names.
+///
+/// Setters may be called in any order; [`IdempotencyLayer::timing`](crate::IdempotencyLayer::timing) checks the whole.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_idempotency::{ConfigError, Timing};
+///
+/// let timing = Timing::default().lease(Duration::from_secs(5)).retention(Duration::from_secs(72 * 60 * 60));
+/// assert!(timing.check().is_ok());
+///
+/// let absurd = Timing::default().retention(Duration::from_secs(60));
+/// assert!(matches!(absurd.check(), Err(ConfigError::RetentionTooShort { .. })));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timing {
+    pub(crate) lease: Duration,
+    pub(crate) max_execution: Duration,
+    pub(crate) retention: Duration,
+    pub(crate) claim_budget: Duration,
+    pub(crate) completion_wait: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            max_execution: Duration::from_secs(10 * 60),
+            retention: Duration::from_secs(24 * 60 * 60),
+            claim_budget: Duration::from_secs(3),
+            completion_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Timing {
+    /// How long a lease lasts without renewal; it is renewed at a third of it. Default 30 s, at least 100 ms.
+    ///
+    /// A key whose owner died answers `in-flight` for this long, and `indeterminate` afterwards.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long a lease is renewed in all, counted from the claim. Default 10 min, at least one lease.
+    ///
+    /// The handler is not aborted then; its lease lapses, and its answer is still recorded if nobody settled the key.
+    pub const fn max_execution(mut self, max_execution: Duration) -> Self {
+        self.max_execution = max_execution;
+        self
+    }
+
+    /// How long a key is remembered. Default 24 h, at least the maximal execution and two leases.
+    ///
+    /// A request that is repeated later than this runs again.
+    pub const fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// How long a claim may take before the client gets 503 `store-unavailable`. Default 3 s, above zero.
+    pub const fn claim_budget(mut self, claim_budget: Duration) -> Self {
+        self.claim_budget = claim_budget;
+        self
+    }
+
+    /// How long the client waits for its answer to be recorded, before it gets the answer marked
+    /// `Idempotency-Status: unrecorded` and the recording goes on in the background. Default 2 s, above zero.
+    pub const fn completion_wait(mut self, completion_wait: Duration) -> Self {
+        self.completion_wait = completion_wait;
+        self
+    }
+
+    /// Whether these durations can keep the promise together.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, with the bound that would satisfy it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.terms().map(|_| ())
+    }
+
+    /// The terms that each claim asks for, once the durations are known to make sense.
+    pub(crate) fn terms(&self) -> Result<Terms, ConfigError> {
+        const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+        if self.lease < SHORTEST_LEASE {
+            return Err(ConfigError::LeaseTooShort(self.lease));
+        }
+        if self.max_execution < self.lease {
+            return Err(ConfigError::MaxExecutionTooShort { lease: self.lease });
+        }
+        let at_least = self.lease.saturating_mul(2).saturating_add(self.max_execution);
+        if self.retention < at_least {
+            return Err(ConfigError::RetentionTooShort { at_least });
+        }
+        if self.claim_budget.is_zero() || self.completion_wait.is_zero() {
+            return Err(ConfigError::ZeroWait);
+        }
+        Ok(Terms::new(self.lease, self.retention)?)
+    }
+}
+
+/// What happens to a running handler when its client leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnDisconnect {
+    /// The handler finishes and its answer is recorded, ready for the retry that is about to come.
+    #[default]
+    Finish,
+    /// The handler is dropped at its next await and the key becomes indeterminate, because nobody knows how far it came.
+    Cancel,
+}
+
+/// Why a setting was refused. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The lease is too short to be renewed in time.
+    #[error("a lease of {0:?} cannot be renewed in time; use at least 100 ms (30 s is the default)")]
+    LeaseTooShort(Duration),
+    /// The maximal execution is shorter than one lease.
+    #[error("the maximal execution must be at least one lease ({lease:?})")]
+    MaxExecutionTooShort {
+        /// The lease that was asked for.
+        lease: Duration,
+    },
+    /// A key could expire while its handler runs.
+    #[error(
+        "the retention must be at least the maximal execution and two leases ({at_least:?}): a key that expires while \
+         its handler runs would run twice; raise the retention or lower the maximal execution"
+    )]
+    RetentionTooShort {
+        /// The shortest retention that goes with the other settings.
+        at_least: Duration,
+    },
+    /// The claim budget or the completion wait is zero.
+    #[error("the claim budget and the completion wait must be above zero")]
+    ZeroWait,
+    /// The store cannot keep such terms.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+    /// The secret has too few bytes to keep digests from being guessed.
+    #[error("a secret of {0} bytes can be guessed; use at least 16, better 32 random ones")]
+    SecretTooShort(usize),
+    /// The operating system gave no random bytes for a secret.
+    #[error("the operating system's random source failed")]
+    NoRandomness,
+    /// A header field that belongs to one connection or one moment cannot be part of a recorded answer.
+    #[error("a header field that describes a connection or a moment cannot be replayed")]
+    HeaderNotReplayable,
+    /// The base of the problem types is not the beginning of a URI.
+    #[error("the base of the problem types must be visible ASCII and end with `/`, `:` or `#`")]
+    ProblemBase,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_timing_asks_for_the_default_terms() {
+        assert_eq!(Timing::default().terms(), Ok(Terms::default()));
+    }
+
+    #[test]
+    fn every_absurd_duration_is_refused_with_its_reason() {
+        let second = Duration::from_secs(1);
+        let refused = |timing: Timing| timing.check().expect_err("absurd").to_string();
+        assert!(refused(Timing::default().lease(Duration::ZERO)).contains("at least 100 ms"));
+        assert!(refused(Timing::default().max_execution(second)).contains("at least one lease"));
+        assert!(refused(Timing::default().retention(second * 659)).contains("660s"));
+        assert!(refused(Timing::default().claim_budget(Duration::ZERO)).contains("above zero"));
+        assert!(refused(Timing::default().completion_wait(Duration::ZERO)).contains("above zero"));
+        assert!(refused(Timing::default().retention(Duration::MAX)).contains("mistake in its unit"));
+        assert_eq!(Timing::default().retention(second * 660).check(), Ok(()));
+    }
+}

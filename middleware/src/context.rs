@@ -1,0 +1,150 @@
+//! What the handler learns about its attempt.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use idempotency_store::{Fence, Grant, Lease};
+use tokio::sync::watch;
+
+use crate::key::IdempotencyKey;
+use crate::secret::Secret;
+
+/// The attempt that a handler runs in. It is in the extensions of every request that carries a key; with the feature
+/// `axum` it is an extractor, and `Option<Idempotency>` is one for routes where the key is optional.
+///
+/// `Clone` is cheap.
+#[derive(Clone)]
+pub struct Idempotency(Arc<Inner>);
+
+struct Inner {
+    key: IdempotencyKey,
+    grant: Grant,
+    claimed_at: Instant,
+    lost: watch::Receiver<bool>,
+    secret: Secret,
+}
+
+impl Idempotency {
+    pub(crate) fn new(
+        key: IdempotencyKey,
+        grant: Grant,
+        claimed_at: Instant,
+        lost: watch::Receiver<bool>,
+        secret: Secret,
+    ) -> Self {
+        Self(Arc::new(Inner { key, grant, claimed_at, lost, secret }))
+    }
+
+    /// The key that the client sent.
+    pub fn key(&self) -> &IdempotencyKey {
+        &self.0.key
+    }
+
+    /// The fencing token of this attempt: greater than that of every attempt of this key before. Compare it per key,
+    /// never per business row: two keys that touch one account are legitimately concurrent.
+    pub fn fence(&self) -> Fence {
+        self.0.grant.fence
+    }
+
+    /// The lease: storage key, owner and fence.
+    pub fn lease(&self) -> Lease {
+        self.0.grant.lease()
+    }
+
+    /// 1 for the first attempt that runs, one more for each that takes over.
+    pub fn attempt(&self) -> u32 {
+        self.0.grant.number
+    }
+
+    /// Whether an earlier attempt ran and nobody knows how far it came.
+    pub fn is_takeover(&self) -> bool {
+        self.0.grant.is_takeover()
+    }
+
+    /// When this attempt began to ask for the key, on this process's monotonic clock. The lease began no earlier; a
+    /// deadline for work done elsewhere is counted from here.
+    pub fn claimed_at(&self) -> Instant {
+        self.0.claimed_at
+    }
+
+    /// The idempotency key to send to another service for one step of this work: 32 hexadecimal digits, derived from
+    /// scope, key and `step` alone, so that every attempt of this key sends the same.
+    ///
+    /// ```
+    /// # use tower_idempotency::Idempotency;
+    /// fn keys(idempotency: &Idempotency) -> (String, String) {
+    ///     (idempotency.downstream_key("charge"), idempotency.downstream_key("receipt"))
+    /// }
+    /// ```
+    pub fn downstream_key(&self, step: &str) -> String {
+        self.0.secret.downstream_key(&self.0.grant.attempt.key, step)
+    }
+
+    /// Completes when the lease can no longer be counted on: it was lost to another attempt, could not be renewed in
+    /// time, or the maximal execution is over. Start nothing new then. The handler is not aborted.
+    ///
+    /// Cancel safe.
+    pub async fn lost(&self) {
+        // An error means that the renewals ended with the attempt; then there is no lease to lose.
+        if self.0.lost.clone().wait_for(|lost| *lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether the lease can no longer be counted on; see [`Idempotency::lost`].
+    pub fn is_lost(&self) -> bool {
+        *self.0.lost.borrow()
+    }
+}
+
+impl fmt::Debug for Idempotency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency").field("lease", &self.lease()).field("attempt", &self.attempt()).finish()
+    }
+}
+
+#[cfg(feature = "axum")]
+mod extract {
+    use std::convert::Infallible;
+
+    use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+    use axum::response::{IntoResponse, Response};
+    use http::StatusCode;
+    use http::request::Parts;
+
+    use super::Idempotency;
+
+    /// The handler asks for an [`Idempotency`], but the request carries no key, or no layer looked at it: 500, because
+    /// it is the route that is wired wrongly. Require the key, or ask for an `Option<Idempotency>`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+    #[error("no idempotency key: is the IdempotencyLayer on this route, with `.required()`?")]
+    #[non_exhaustive]
+    pub struct NotKeyed;
+
+    impl IntoResponse for NotKeyed {
+        fn into_response(self) -> Response {
+            tracing::error!("{self}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+
+    impl<S: Sync> FromRequestParts<S> for Idempotency {
+        type Rejection = NotKeyed;
+
+        async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotKeyed> {
+            parts.extensions.get().cloned().ok_or(NotKeyed)
+        }
+    }
+
+    impl<S: Sync> OptionalFromRequestParts<S> for Idempotency {
+        type Rejection = Infallible;
+
+        async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+            Ok(parts.extensions.get().cloned())
+        }
+    }
+}
+
+#[cfg(feature = "axum")]
+pub use extract::NotKeyed;

@@ -1,0 +1,44 @@
+//! How long to wait before asking a store again.
+
+use std::time::Duration;
+
+/// Doubling delays from 20 ms to 5 s, each drawn evenly between half and the whole, so that many askers spread out.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+const FIRST: Duration = Duration::from_millis(20);
+const LONGEST: Duration = Duration::from_secs(5);
+
+impl Backoff {
+    pub(super) const fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// The next delay.
+    pub(super) fn delay(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(LONGEST);
+        // Without random bytes the delay is merely not spread.
+        let spread = getrandom::u32().unwrap_or(u32::MAX);
+        let half = whole / 2;
+        half + half.mul_f64(f64::from(spread) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_bound() {
+        let mut backoff = Backoff::new();
+        let mut whole = FIRST;
+        for _ in 0..20 {
+            let delay = backoff.delay();
+            assert!(whole / 2 <= delay && delay <= whole, "{delay:?} is not between half and the whole of {whole:?}");
+            whole = (whole * 2).min(LONGEST);
+        }
+    }
+}

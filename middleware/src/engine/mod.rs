@@ -1,0 +1,95 @@
+//! Leases over a store: claiming, holding, completing and giving up, for any work whose outcome is bytes.
+//!
+//! Nothing here knows HTTP. The rule that shapes it: an error is never taken for "not executed". A verb whose effect is
+//! unknown is asked again as the same owner until its reply tells, in the background where nobody can wait.
+
+mod backoff;
+mod claim;
+mod settle;
+mod tenure;
+mod tracker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use idempotency_store::{Fence, Store, Terms};
+use tokio::sync::Semaphore;
+
+use crate::config::{ConfigError, Timing};
+use tracker::Tracker;
+
+pub(crate) use claim::Unclaimed;
+pub(crate) use settle::Completion;
+pub(crate) use tenure::Tenure;
+pub use tracker::Drained;
+
+/// How many completions may go on in the background at once. Each keeps its answer in memory until the store takes it.
+const BACKGROUND_COMPLETIONS: usize = 1024;
+
+/// Everything that all requests of one layer share.
+pub(crate) struct Engine<S> {
+    store: Arc<S>,
+    timing: Timing,
+    terms: Terms,
+    /// The greatest fence seen, so that fences keep growing over a store whose clock went back.
+    high_water: Arc<AtomicU64>,
+    tracker: Arc<Tracker>,
+    background: Arc<Semaphore>,
+}
+
+impl<S: Store> Engine<S> {
+    /// An engine with the default timing, of which a test says that its terms are the default ones.
+    pub(crate) fn new(store: S) -> Self {
+        Self {
+            store: Arc::new(store),
+            timing: Timing::default(),
+            terms: Terms::default(),
+            high_water: Arc::default(),
+            tracker: Arc::default(),
+            background: Arc::new(Semaphore::new(BACKGROUND_COMPLETIONS)),
+        }
+    }
+
+    /// The same store and the same work in progress under other terms.
+    pub(crate) fn with_timing(&self, timing: Timing) -> Result<Self, ConfigError> {
+        Ok(Self {
+            store: Arc::clone(&self.store),
+            timing,
+            terms: timing.terms()?,
+            high_water: Arc::clone(&self.high_water),
+            tracker: Arc::clone(&self.tracker),
+            background: Arc::clone(&self.background),
+        })
+    }
+
+    fn high_water(&self) -> Option<Fence> {
+        Some(self.high_water.load(Ordering::Relaxed)).filter(|fence| *fence > 0).map(Fence::new)
+    }
+
+    fn saw(&self, fence: Fence) {
+        self.high_water.fetch_max(fence.get(), Ordering::Relaxed);
+    }
+
+    /// Stops claiming, waits for what runs, and marks indeterminate what still runs after `patience`.
+    pub(crate) async fn drain(self: &Arc<Self>, patience: Duration) -> Drained {
+        self.tracker.close();
+        if tokio::time::timeout(patience, self.tracker.idle()).await.is_ok() {
+            return Drained { abandoned: 0 };
+        }
+        let running = self.tracker.running();
+        let mut marks = tokio::task::JoinSet::new();
+        for grant in &running {
+            let (engine, grant) = (Arc::clone(self), *grant);
+            marks.spawn(async move { engine.mark_shutdown(&grant).await });
+        }
+        marks.join_all().await;
+        Drained { abandoned: running.len() }
+    }
+}
+
+impl<S> std::fmt::Debug for Engine<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("timing", &self.timing).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! The end of a tenure: recorded, released or abandoned, now or in the background.
+
+use std::sync::Arc;
+
+use idempotency_store::{Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
+
+use super::backoff::Backoff;
+use super::claim::Chain;
+use super::{Engine, Tenure};
+
+/// What became of an outcome.
+#[derive(Debug)]
+pub(crate) enum Completion {
+    /// The store has it.
+    Settled,
+    /// The store did not take it in time; it is tried on in the background where that can help.
+    Unrecorded,
+    /// Another attempt holds or has settled the key. Its word counts.
+    Superseded(Loss),
+}
+
+/// What to tell the store.
+#[derive(Clone)]
+enum Outcome {
+    Answer(Answer),
+    NotExecuted,
+}
+
+impl<S: Store> Engine<S> {
+    /// Records the answer; gives up waiting after the completion wait and goes on in the background.
+    ///
+    /// Not cancel safe: the caller runs it in a task of its own.
+    pub(crate) async fn complete(self: &Arc<Self>, tenure: Tenure<S>, answer: Answer) -> Completion {
+        self.settle(tenure, Outcome::Answer(answer)).await
+    }
+
+    /// Gives the key back, because the work is known not to have run.
+    ///
+    /// Not cancel safe: the caller runs it in a task of its own.
+    pub(crate) async fn release(self: &Arc<Self>, tenure: Tenure<S>) -> Completion {
+        self.settle(tenure, Outcome::NotExecuted).await
+    }
+
+    /// Gives back a key whose work has not begun and will not.
+    pub(crate) async fn release_unstarted(&self, grant: &Grant) {
+        let released = self.store.release(&grant.attempt, Some(grant.fence), self.verb_deadline()).await;
+        if let Err(error) = released {
+            tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a key was not given back");
+        }
+    }
+
+    /// Marks the key indeterminate at once.
+    ///
+    /// If the store does not answer, the lease lapses and says the same.
+    pub(crate) async fn abandon(&self, tenure: Tenure<S>, reason: Reason) {
+        self.abandon_grant(tenure.grant(), reason).await;
+        tenure.settle();
+    }
+
+    /// Marks what still runs at the end of a drain. Its handler may yet complete it: that is accepted.
+    pub(super) async fn mark_shutdown(&self, grant: &Grant) {
+        self.abandon_grant(grant, Reason::Shutdown).await;
+    }
+
+    pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) {
+        tracing::warn!(key = ?grant.attempt.key, ?reason, "nobody knows whether this request was executed");
+        if let Err(error) = self.store.abandon(grant, reason, self.verb_deadline()).await {
+            tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
+        }
+    }
+
+    async fn settle(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) -> Completion {
+        let deadline = Deadline::after(self.timing.completion_wait);
+        let error = match self.insist(&tenure, &outcome, deadline).await {
+            Ok(completion) => {
+                tenure.settle();
+                return completion;
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is not recorded yet");
+        match error.kind() {
+            ErrorKind::Corrupt => tenure.settle(),
+            _ => self.settle_in_background(tenure, outcome),
+        }
+        Completion::Unrecorded
+    }
+
+    /// Tells the store, again while it does not answer, until the deadline.
+    async fn insist(
+        &self,
+        tenure: &Tenure<S>,
+        outcome: &Outcome,
+        deadline: Deadline,
+    ) -> Result<Completion, StoreError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match self.tell(tenure.grant(), outcome, deadline.earlier(self.verb_deadline())).await {
+                Ok(completion) => return Ok(completion),
+                Err(error) => error,
+            };
+            let delay = backoff.delay();
+            if error.kind() == ErrorKind::Corrupt || delay >= deadline.remaining() {
+                return Err(error);
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn tell(&self, grant: &Grant, outcome: &Outcome, deadline: Deadline) -> Result<Completion, StoreError> {
+        Ok(match outcome {
+            Outcome::Answer(answer) => match self.store.complete(grant, answer, deadline).await? {
+                Recorded::Recorded => Completion::Settled,
+                Recorded::Recreated => {
+                    tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
+                    Completion::Settled
+                }
+                Recorded::Lost(loss) => Completion::Superseded(loss),
+            },
+            Outcome::NotExecuted => match self.store.release(&grant.attempt, Some(grant.fence), deadline).await? {
+                Released::Released | Released::Absent => Completion::Settled,
+                Released::Lost(loss) => Completion::Superseded(loss),
+            },
+        })
+    }
+
+    /// Goes on telling the store while the lease is renewed, at most for the maximal execution.
+    fn settle_in_background(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) {
+        let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
+            tracing::error!(key = ?tenure.grant().attempt.key, "too many outcomes wait for the store; this one is lost");
+            return tenure.settle();
+        };
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            let give_up = Deadline::after(engine.timing.max_execution);
+            match engine.insist(&tenure, &outcome, give_up).await {
+                Ok(_) => tracing::info!(key = ?tenure.grant().attempt.key, "the outcome is recorded after all"),
+                Err(error) => {
+                    tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");
+                }
+            }
+            tenure.settle();
+            drop(permit);
+        });
+    }
+}

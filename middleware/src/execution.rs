@@ -1,0 +1,267 @@
+//! One request that carries a key, from its body to its answer.
+//!
+//! The body is read in the future that the server polls: a client that leaves before the request is complete leaves no
+//! trace. Everything after that runs in a task of its own, so that no cancellation reaches an await between the claim
+//! and the record.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use idempotency_store::{Attempt, Grant, Owner, Reason, Store};
+use tokio::sync::oneshot;
+use tower_service::Service;
+use tracing::Instrument;
+
+use crate::answer::HandlerAnswer;
+use crate::body::{End, RequestBody, ResponseBody, gather};
+use crate::config::OnDisconnect;
+use crate::context::Idempotency;
+use crate::decision::{Decision, Told, decide, superseded};
+use crate::engine::{Completion, Engine, Tenure, Unclaimed};
+use crate::fingerprint::fingerprint;
+use crate::headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED, REPLAYED, UNRECORDED};
+use crate::key::IdempotencyKey;
+use crate::panic::{Panicked, caught};
+use crate::recorded::RecordedAnswer;
+use crate::recording::{Verdict, verdict};
+use crate::rejection::Rejection;
+use crate::settings::Settings;
+
+/// What the layer asks of the service that it wraps: that a task of its own can call it.
+pub(crate) trait HttpService<B, RB>:
+    Service<Request<B>, Response = Response<RB>, Future: Send, Error: Send> + Clone + Send + 'static
+{
+}
+
+impl<T, B, RB> HttpService<B, RB> for T where
+    T: Service<Request<B>, Response = Response<RB>, Future: Send, Error: Send> + Clone + Send + 'static
+{
+}
+
+/// A body that can move to another task.
+pub(crate) trait HttpBody: Body<Data = Bytes, Error: Send> + Send + 'static {}
+
+impl<B> HttpBody for B where B: Body<Data = Bytes, Error: Send> + Send + 'static {}
+
+type Answered<RB, E> = Result<Response<ResponseBody<RB>>, E>;
+
+/// The inner service and what all requests share.
+pub(crate) struct Execution<Inner, S> {
+    inner: Inner,
+    engine: Arc<Engine<S>>,
+    settings: Arc<Settings>,
+}
+
+/// A request with its body read.
+struct Keyed {
+    key: IdempotencyKey,
+    parts: Parts,
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+/// How the handler ended.
+#[allow(clippy::large_enum_variant, reason = "made once per request and taken apart at once")]
+enum Ended<RB: Body, E> {
+    Answered(HandlerAnswer<RB>),
+    Failed(E),
+    Panicked,
+    Cancelled,
+}
+
+impl<Inner, S: Store> Execution<Inner, S> {
+    pub(crate) const fn new(inner: Inner, engine: Arc<Engine<S>>, settings: Arc<Settings>) -> Self {
+        Self { inner, engine, settings }
+    }
+
+    /// Reads the body, and leaves the rest to a task.
+    pub(crate) async fn answer<B, RB>(self, key: IdempotencyKey, request: Request<B>) -> Answered<RB, Inner::Error>
+    where
+        Inner: HttpService<RequestBody<B>, RB>,
+        B: HttpBody,
+        RB: HttpBody,
+    {
+        let (parts, body) = request.into_parts();
+        let gathered = gather(pin!(body), self.settings.max_request_body).await;
+        let trailers = match gathered.end {
+            End::Complete(trailers) => trailers,
+            End::OverLimit => return Ok(self.reject(Rejection::request_too_large())),
+            End::Failed(_) => return Ok(self.reject(Rejection::request_unreadable())),
+        };
+        let keyed = Keyed { key, parts, body: gathered.data, trailers };
+        let attempt = match self.attempt(&keyed) {
+            Ok(attempt) => attempt,
+            Err(rejection) => return Ok(self.reject(rejection)),
+        };
+        let settings = Arc::clone(&self.settings);
+        let (reply, answered) = oneshot::channel();
+        tokio::spawn(self.run_to_end::<B, RB>(keyed, attempt, reply).in_current_span());
+        // Without a reply the runtime is going down, or the handler's drop panicked: nobody knows what was executed.
+        answered.await.unwrap_or_else(|_| Ok(rejected(&settings, Rejection::indeterminate())))
+    }
+
+    /// Who asks for what.
+    fn attempt(&self, keyed: &Keyed) -> Result<Attempt, Rejection> {
+        let Settings { scope, secret, fingerprint_headers, .. } = &*self.settings;
+        let mut known = Ok(());
+        let key = secret.storage_key(
+            |framed| known = scope.principal(&keyed.parts, &mut |principal| framed.field(principal)),
+            keyed.key.as_str(),
+        );
+        known.map_err(Rejection::scope_missing)?;
+        let owner = Owner::random().map_err(|error| {
+            tracing::error!(%error, "no owner for an attempt");
+            Rejection::store_unavailable()
+        })?;
+        let fingerprint = fingerprint(secret, &keyed.parts, fingerprint_headers, &keyed.body);
+        Ok(Attempt { key, owner, fingerprint })
+    }
+
+    /// Claims, runs, records and answers. Nothing cancels it but the end of the runtime.
+    async fn run_to_end<B, RB>(
+        self,
+        keyed: Keyed,
+        attempt: Attempt,
+        mut reply: oneshot::Sender<Answered<RB, Inner::Error>>,
+    ) where
+        Inner: HttpService<RequestBody<B>, RB>,
+        B: HttpBody,
+        RB: HttpBody,
+    {
+        let claimed_at = Instant::now();
+        let answered = match self.engine.claim(attempt).await.map(decide) {
+            Ok(Decision::Run(grant)) => self.run(keyed, grant, claimed_at, &mut reply).await,
+            Ok(Decision::Tell(told)) => Ok(spoken(&self.settings, told)),
+            Err(unclaimed) => Ok(self.reject(match unclaimed {
+                Unclaimed::Unavailable => Rejection::store_unavailable(),
+                Unclaimed::Corrupt => Rejection::record_corrupt(),
+                Unclaimed::Draining => Rejection::shutting_down(),
+            })),
+        };
+        // The client may have left; the record is there for its retry.
+        let _ = reply.send(answered);
+    }
+
+    /// The handler under its lease.
+    async fn run<B, RB>(
+        self,
+        keyed: Keyed,
+        grant: Grant,
+        claimed_at: Instant,
+        reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
+    ) -> Answered<RB, Inner::Error>
+    where
+        Inner: HttpService<RequestBody<B>, RB>,
+        B: HttpBody,
+        RB: HttpBody,
+    {
+        let Self { inner, engine, settings } = self;
+        let Some(tenure) = engine.hold(grant, claimed_at) else {
+            engine.release_unstarted(&grant).await;
+            return Ok(rejected(&settings, Rejection::shutting_down()));
+        };
+        let Keyed { key, mut parts, body, trailers } = keyed;
+        parts.extensions.insert(Idempotency::new(key, grant, claimed_at, tenure.lost(), settings.secret.clone()));
+        let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
+        match handle(inner, request, &settings, reply).await {
+            Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer).await),
+            Ended::Failed(error) => {
+                engine.abandon(tenure, Reason::Failure).await;
+                Err(error)
+            }
+            Ended::Panicked => {
+                engine.abandon(tenure, Reason::Panic).await;
+                Ok(rejected(&settings, Rejection::handler_panicked()))
+            }
+            Ended::Cancelled => {
+                engine.abandon(tenure, Reason::Cancelled).await;
+                Ok(rejected(&settings, Rejection::indeterminate()))
+            }
+        }
+    }
+
+    fn reject<RB: Body>(&self, rejection: Rejection) -> Response<ResponseBody<RB>> {
+        rejected(&self.settings, rejection)
+    }
+}
+
+/// Calls the inner service and gathers what it answers, unless it panics or is cancelled first.
+async fn handle<Inner, B, RB>(
+    mut inner: Inner,
+    request: Request<RequestBody<B>>,
+    settings: &Settings,
+    reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
+) -> Ended<RB, Inner::Error>
+where
+    Inner: HttpService<RequestBody<B>, RB>,
+    B: HttpBody,
+    RB: HttpBody,
+{
+    let handler = caught(async move {
+        let (parts, body) = inner.call(request).await?.into_parts();
+        Ok(HandlerAnswer::gather(parts, body, settings.max_recorded_answer).await)
+    });
+    let cancelled = async {
+        match settings.on_disconnect {
+            OnDisconnect::Finish => std::future::pending().await,
+            OnDisconnect::Cancel => reply.closed().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = handler => match ended {
+            Ok(Ok(answer)) => Ended::Answered(answer),
+            Ok(Err(error)) => Ended::Failed(error),
+            Err(Panicked) => Ended::Panicked,
+        },
+        () = cancelled => Ended::Cancelled,
+    }
+}
+
+/// Tells the store what became of the attempt, and answers the client accordingly.
+async fn settle<S: Store, RB: HttpBody>(
+    engine: &Arc<Engine<S>>,
+    settings: &Settings,
+    tenure: Tenure<S>,
+    answer: HandlerAnswer<RB>,
+) -> Response<ResponseBody<RB>> {
+    let completion = match verdict(&answer.parts) {
+        Verdict::Release => engine.release(tenure).await,
+        Verdict::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
+    };
+    match completion {
+        Completion::Settled => answer.into_response(),
+        Completion::Unrecorded => {
+            let mut response = answer.into_response();
+            response.headers_mut().insert(IDEMPOTENCY_STATUS, UNRECORDED);
+            response
+        }
+        Completion::Superseded(loss) => spoken(settings, superseded(loss)),
+    }
+}
+
+/// The answer of an attempt whose word is not its own handler's.
+fn spoken<RB: Body>(settings: &Settings, told: Told) -> Response<ResponseBody<RB>> {
+    match told {
+        Told::Replay(recorded) => replayed(recorded),
+        Told::Reject(rejection) => rejected(settings, rejection),
+    }
+}
+
+fn replayed<RB: Body>(recorded: RecordedAnswer) -> Response<ResponseBody<RB>> {
+    let mut response = Response::new(ResponseBody::gathered(recorded.body, recorded.trailers));
+    *response.status_mut() = recorded.status;
+    *response.headers_mut() = recorded.headers;
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, REPLAYED);
+    response
+}
+
+fn rejected<RB: Body>(settings: &Settings, rejection: Rejection) -> Response<ResponseBody<RB>> {
+    tracing::debug!(rejection = rejection.kind().name(), "the handler was not called");
+    settings.rejections.respond(rejection).map(|body| ResponseBody::gathered(body, None))
+}

@@ -1,0 +1,99 @@
+//! Header fields: which of them are recorded, and the ones that this layer adds.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::config::ConfigError;
+
+/// `Idempotent-Replayed: true` marks an answer that was recorded by an earlier request.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// `Idempotency-Status: unrecorded` marks an answer that could not be recorded in time: a retry may find it, or may be
+/// told that the outcome is unknown.
+pub const IDEMPOTENCY_STATUS: HeaderName = HeaderName::from_static("idempotency-status");
+
+pub(crate) const REPLAYED: HeaderValue = HeaderValue::from_static("true");
+pub(crate) const UNRECORDED: HeaderValue = HeaderValue::from_static("unrecorded");
+
+/// Recorded besides everything that begins with `content-`.
+const RECORDED: [HeaderName; 7] = [
+    header::LOCATION,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::LINK,
+    header::RETRY_AFTER,
+    header::CACHE_CONTROL,
+    header::VARY,
+];
+
+/// Fields of one connection (RFC 9110, section 7.6.1) or one moment, and those that this layer sets by itself.
+const NEVER: [&str; 12] = [
+    "connection",
+    "date",
+    "idempotency-status",
+    "idempotent-replayed",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The header fields that are part of a recorded answer: an allow-list, so that cookies, credentials and trace ids of the
+/// first client never reach another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AllowList(Vec<HeaderName>);
+
+impl AllowList {
+    /// Adds one of the application's own fields.
+    pub(crate) fn add(&mut self, name: HeaderName) -> Result<(), ConfigError> {
+        if NEVER.contains(&name.as_str()) {
+            return Err(ConfigError::HeaderNotReplayable);
+        }
+        self.0.push(name);
+        Ok(())
+    }
+
+    fn allows(&self, name: &HeaderName) -> bool {
+        name.as_str().starts_with("content-") || RECORDED.contains(name) || self.0.contains(name)
+    }
+
+    /// The fields that are recorded, in their order.
+    pub(crate) fn filter(&self, headers: &HeaderMap) -> HeaderMap {
+        let allowed = headers.iter().filter(|(name, _)| self.allows(name));
+        allowed.map(|(name, value)| (name.clone(), value.clone())).fold(HeaderMap::new(), |mut kept, (name, value)| {
+            kept.append(name, value);
+            kept
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_allowed_fields_are_kept_in_order_and_with_repetitions() {
+        let mut headers = HeaderMap::new();
+        let fields =
+            ["link:1", "set-cookie:secret", "content-type:a", "link:2", "x-own:3", "x-trace:4", "authorization:5"];
+        for field in fields {
+            let (name, value) = field.split_once(':').expect("a field");
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let mut list = AllowList::default();
+        list.add(HeaderName::from_static("x-own")).expect("allowed");
+        let kept: Vec<_> = list.filter(&headers).iter().map(|(n, v)| format!("{n}:{}", v.to_str().unwrap())).collect();
+        assert_eq!(kept, ["link:1", "link:2", "content-type:a", "x-own:3"]);
+    }
+
+    #[test]
+    fn fields_of_a_connection_cannot_be_added() {
+        for never in NEVER {
+            let added = AllowList::default().add(HeaderName::from_static(never));
+            assert_eq!(added, Err(ConfigError::HeaderNotReplayable), "{never}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The secret, and everything that is digested with it: storage keys, fingerprints, downstream keys.
+//!
+//! Every digest is keyed, so that a leaked store gives away neither keys nor low-entropy bodies, and every field is
+//! preceded by its length, so that no two different requests can be spelled alike.
+
+use std::fmt;
+use std::sync::Arc;
+
+use idempotency_store::{Fingerprint, Key};
+
+use crate::config::ConfigError;
+
+/// What the digests are keyed with. `Debug` does not show it.
+///
+/// All servers that share a store share the secret. It must stay the same for longer than the retention: changing it
+/// makes every key new, and a retry that comes after the change runs again.
+#[derive(Clone)]
+pub struct Secret(Arc<Subkeys>);
+
+/// One key per purpose, so that a digest made for one can never pass for another.
+struct Subkeys {
+    storage: [u8; 32],
+    fingerprint: [u8; 32],
+    downstream: [u8; 32],
+}
+
+impl Secret {
+    /// A secret from at least 16 bytes that nobody can guess.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::SecretTooShort`].
+    ///
+    /// ```
+    /// use tower_idempotency::Secret;
+    ///
+    /// assert!(Secret::new("correct horse battery staple").is_ok());
+    /// assert!(Secret::new("short").is_err());
+    /// ```
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        const SHORTEST: usize = 16;
+        let secret = secret.as_ref();
+        if secret.len() < SHORTEST {
+            return Err(ConfigError::SecretTooShort(secret.len()));
+        }
+        Ok(Self(Arc::new(Subkeys {
+            storage: blake3::derive_key("tower-idempotency 2026-11 storage key v1", secret),
+            fingerprint: blake3::derive_key("tower-idempotency 2026-11 fingerprint v1", secret),
+            downstream: blake3::derive_key("tower-idempotency 2026-11 downstream key v1", secret),
+        })))
+    }
+
+    /// A secret that this process forgets when it ends: for the memory store and for tests.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoRandomness`] if the operating system has none to give.
+    pub fn random() -> Result<Self, ConfigError> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|_| ConfigError::NoRandomness)?;
+        Self::new(secret)
+    }
+
+    /// Where the record of this scope's key lives.
+    pub(crate) fn storage_key(&self, digest_scope: impl FnOnce(&mut Framed), key: &str) -> Key {
+        let mut framed = Framed::new(&self.0.storage);
+        digest_scope(&mut framed);
+        framed.field(key.as_bytes());
+        Key::new(framed.finish())
+    }
+
+    /// What the request is.
+    pub(crate) fn fingerprint(&self, fields: impl FnOnce(&mut Framed)) -> Fingerprint {
+        let mut framed = Framed::new(&self.0.fingerprint);
+        fields(&mut framed);
+        Fingerprint::new(framed.finish())
+    }
+
+    /// The key to send downstream for one step of the work: the same for every attempt of one key.
+    pub(crate) fn downstream_key(&self, key: &Key, step: &str) -> String {
+        let mut framed = Framed::new(&self.0.downstream);
+        framed.field(key.as_bytes());
+        framed.field(step.as_bytes());
+        // 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.
+        framed.finish().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+            for nibble in [byte >> 4, byte & 0xf] {
+                hex.extend(char::from_digit(nibble.into(), 16));
+            }
+            hex
+        })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A keyed digest over fields, each preceded by its length.
+pub(crate) struct Framed(blake3::Hasher);
+
+impl Framed {
+    fn new(key: &[u8; 32]) -> Self {
+        Self(blake3::Hasher::new_keyed(key))
+    }
+
+    /// Adds one field.
+    pub(crate) fn field(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.update(bytes);
+    }
+
+    /// Adds a field that may be absent, which differs from an empty one.
+    pub(crate) fn optional(&mut self, bytes: Option<&[u8]>) {
+        self.count(usize::from(bytes.is_some()));
+        if let Some(bytes) = bytes {
+            self.field(bytes);
+        }
+    }
+
+    /// Adds a number, for instance of the fields that follow.
+    pub(crate) fn count(&mut self, number: usize) {
+        self.0.update(&(number as u64).to_le_bytes());
+    }
+
+    fn finish(self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &Secret, scope: &str, key: &str) -> Key {
+        secret.storage_key(|framed| framed.field(scope.as_bytes()), key)
+    }
+
+    #[test]
+    fn scope_and_key_cannot_be_shifted_into_each_other() {
+        let secret = Secret::new([7; 32]).expect("long enough");
+        assert_ne!(key(&secret, "ab", "c"), key(&secret, "a", "bc"));
+        assert_eq!(key(&secret, "ab", "c"), key(&secret, "ab", "c"));
+        assert_ne!(key(&secret, "ab", "c"), key(&Secret::new([8; 32]).expect("long enough"), "ab", "c"));
+    }
+
+    #[test]
+    fn an_absent_field_is_not_an_empty_one() {
+        let secret = Secret::new([7; 32]).expect("long enough");
+        assert_ne!(secret.fingerprint(|f| f.optional(None)), secret.fingerprint(|f| f.optional(Some(b""))));
+    }
+
+    #[test]
+    fn a_downstream_key_depends_on_key_and_step_alone() {
+        let secret = Secret::new([7; 32]).expect("long enough");
+        let (a, b) = (key(&secret, "s", "a"), key(&secret, "s", "b"));
+        let charge = secret.downstream_key(&a, "charge");
+        assert_eq!(charge, secret.downstream_key(&a, "charge"));
+        assert_eq!(charge.len(), 32);
+        assert_ne!(charge, secret.downstream_key(&a, "refund"));
+        assert_ne!(charge, secret.downstream_key(&b, "charge"));
+    }
+
+    #[test]
+    fn debug_hides_the_secret() {
+        assert_eq!(format!("{:?}", Secret::new([7; 32])), "Ok(Secret(..))");
+    }
+}
