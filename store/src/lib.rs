@@ -89,7 +89,7 @@
 //! | Absent | release | | Released | Absent |
 //! | `InFlight` | abandon | owner and fence | Indeterminate | Abandoned |
 //! | Indeterminate, marked | abandon | owner and fence | | Abandoned |
-//! | Indeterminate | resolve | the fence that was seen | Completed or Released | Resolved |
+//! | Indeterminate | resolve | the fence that was seen | Completed (of no owner) or Released | Resolved |
 //! | any other | resolve | | | Conflict |
 //! | Absent | renew, complete | the grant is younger than its retention | written again | Recreated |
 //! | any other | renew, checkpoint, complete, release, abandon | | | Lost, and how the key stands |
