@@ -105,7 +105,7 @@ async fn no_grant_that_was_seen_is_lost_by_kill_9() {
         granted.extend(killed_after(&file, 1 + round * 23).await);
         let store = EmbeddedStore::open(&file).await.unwrap();
         for &(number, owner, fence) in &granted {
-            let stranger = claim(number, Owner::new([0; 16]));
+            let stranger = claim(number, Owner::new([1; 16]));
             assert!(
                 matches!(ask(&store, &stranger).await, Claimed::InFlight { .. }),
                 "round {round}: a grant was lost"

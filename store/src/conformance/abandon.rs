@@ -1,4 +1,4 @@
-//! Laws of [`Store::abandon`](crate::Store::abandon).
+//! Laws of [`Store::abandon`].
 
 use super::Fixture;
 use super::case::{Case, RETENTION, SLACK, answer, forgeries, reexecute, soon};

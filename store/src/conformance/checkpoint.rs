@@ -1,4 +1,4 @@
-//! Laws of [`Store::checkpoint`](crate::Store::checkpoint).
+//! Laws of [`Store::checkpoint`].
 
 use bytes::Bytes;
 

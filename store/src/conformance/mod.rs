@@ -139,7 +139,7 @@ pub fn run(law: impl Future<Output = ()>) {
         .block_on(law);
 }
 
-/// Makes a `#[test]` of every law of [`conformance`](crate::conformance), for the [`Fixture`](crate::conformance::Fixture)
+/// Makes a `#[test]` of every law of [`conformance`](mod@crate::conformance), for the [`Fixture`](crate::conformance::Fixture)
 /// that is named. Put it into a module of its own to test several fixtures in one file.
 #[macro_export]
 macro_rules! conformance {
@@ -253,7 +253,7 @@ macro_rules! conformance {
                 resolve_of_a_key_in_flight_conflicts,
                 resolve_after_a_takeover_conflicts,
                 resolve_needs_an_indeterminate_key,
-                a_resolved_answer_stays,
+                a_late_completion_learns_that_another_answer_stands,
             }
             together {
                 one_of_many_claims_is_granted,

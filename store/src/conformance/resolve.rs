@@ -83,10 +83,20 @@ pub async fn resolve_needs_an_indeterminate_key<F: Fixture>() {
     case.acquire(&case.attempt()).await;
 }
 
-/// Resolved with an answer, then completed by the owner that came back: the answer that may have been replayed stays.
-pub async fn a_resolved_answer_stays<F: Fixture>() {
+/// Resolved with an answer, then completed by the owner that came back: lost, with the answer that stands. Told that its own
+/// was recorded, its client would get one answer and every retry the other.
+pub async fn a_late_completion_learns_that_another_answer_stands<F: Fixture>() {
     let (case, grant) = Case::<F>::abandoned().await;
-    case.resolve(grant.fence, &it_ran()).await;
-    case.complete(&grant, "late").await;
-    assert_eq!(case.replayed().await.answer, answer("known"));
+    assert_eq!(case.resolve(grant.fence, &it_ran()).await, Resolved::Resolved);
+    for _ in 0..2 {
+        match case.complete(&grant, "late").await {
+            Recorded::Lost(Loss::Completed(standing)) => assert_eq!(standing.answer, answer("known")),
+            other => panic!("the owner of a resolved key must be told the answer that stands, not {other:?}"),
+        }
+    }
+    assert_eq!(
+        case.replayed().await.answer,
+        answer("known"),
+        "an answer that may have been replayed must never change"
+    );
 }
