@@ -209,10 +209,14 @@ mod lease;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod store;
 mod time;
 mod verbs;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisConfig, RedisConfigError, RedisConnectError, RedisStore};
 pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed};
 pub use boxed::BoxStore;
 #[cfg(feature = "embedded")]

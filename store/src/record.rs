@@ -106,7 +106,7 @@ impl Record {
         Completed { answer: answer.clone(), fence: self.fence, recorded_at: self.since }
     }
 
-    fn grant(&self, attempt: Attempt) -> Grant {
+    pub(crate) fn grant(&self, attempt: Attempt) -> Grant {
         Grant { attempt, fence: self.fence, number: self.attempts, terms: self.terms }
     }
 
@@ -207,12 +207,9 @@ fn acquire(
 ) -> Transition<Claimed> {
     let record = Record {
         state: State::InFlight { checkpoint: checkpoint.clone() },
-        owner: claim.attempt.owner,
-        fence: next_fence(now, previous, claim.high_water),
         attempts,
-        fingerprint: claim.attempt.fingerprint,
-        terms: claim.terms,
-        since: now,
+        fence: next_fence(now, previous, claim.high_water),
+        ..first(claim, now)
     };
     let grant = record.grant(claim.attempt);
     Transition::put(record, Claimed::Acquired { grant, checkpoint })
@@ -223,6 +220,25 @@ fn acquire(
 fn may_recreate(now: StoreTime, issued_at: StoreTime, grant: &Grant) -> bool {
     let granted_at = StoreTime::from_micros(grant.fence.get());
     now.since(granted_at) < grant.terms.retention() && now.since(issued_at) < RELEASED_TOMBSTONE
+}
+
+/// The record of a first claim on an absent key, for stores that can write it without looking.
+pub(crate) fn first(claim: &Claim, now: StoreTime) -> Record {
+    Record {
+        state: State::InFlight { checkpoint: None },
+        owner: claim.attempt.owner,
+        fence: next_fence(now, None, claim.high_water),
+        attempts: 1,
+        fingerprint: claim.attempt.fingerprint,
+        terms: claim.terms,
+        since: now,
+    }
+}
+
+/// The record of a completion, for stores that compare owner and fence by themselves.
+#[cfg(feature = "redis")]
+pub(crate) fn completed(grant: &Grant, answer: &Answer, now: StoreTime) -> Record {
+    Record::of_grant(grant, State::Completed(answer.clone()), now)
 }
 
 /// Makes the lease last its full term from now. `issued_at` is when the owner asked, on the store's clock.

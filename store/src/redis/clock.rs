@@ -1,0 +1,90 @@
+//! An estimate of the server's time. It proposes the fence of a first claim and says when something was recorded; it
+//! never decides that a lease has lapsed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::StoreTime;
+
+/// Wall clock and monotonic clock may differ by this much between two calibrations. More means that this process was
+/// suspended or its clock stepped, and that the monotonic clock may have stood still.
+const GAP: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct ServerClock {
+    calibrated: Mutex<Calibration>,
+    /// The latest time that was given, which is never gone back behind.
+    latest: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Calibration {
+    server: StoreTime,
+    at: Instant,
+    wall: SystemTime,
+}
+
+impl ServerClock {
+    /// A clock that was told nothing yet.
+    pub(super) fn new() -> Self {
+        Self { calibrated: Mutex::new(Calibration::now(StoreTime::default())), latest: AtomicU64::new(0) }
+    }
+
+    /// The server has said what time it is.
+    pub(super) fn calibrate(&self, server: StoreTime) {
+        *self.calibrated.lock().unwrap_or_else(PoisonError::into_inner) = Calibration::now(server);
+    }
+
+    /// The server's time as far as it is known here.
+    pub(super) fn now(&self) -> StoreTime {
+        let calibrated = self.calibration();
+        let estimate = calibrated.server.after(calibrated.at.elapsed()).as_micros();
+        StoreTime::from_micros(self.latest.fetch_max(estimate, Ordering::Relaxed).max(estimate))
+    }
+
+    /// Whether time may have passed that the monotonic clock did not count.
+    pub(super) fn has_gap(&self) -> bool {
+        let calibrated = self.calibration();
+        let walked = calibrated.at.elapsed();
+        let wall = SystemTime::now().duration_since(calibrated.wall).unwrap_or_default();
+        wall.abs_diff(walked) > GAP
+    }
+
+    fn calibration(&self) -> Calibration {
+        *self.calibrated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calibration {
+    fn now(server: StoreTime) -> Self {
+        Self { server, at: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_estimate_never_goes_back() {
+        let hour = 3_600_000_000;
+        let clock = ServerClock::new();
+        clock.calibrate(StoreTime::from_micros(10 * hour));
+        let before = clock.now();
+        clock.calibrate(StoreTime::from_micros(9 * hour));
+        assert!(clock.now() >= before);
+        clock.calibrate(StoreTime::from_micros(11 * hour));
+        assert!(clock.now() >= StoreTime::from_micros(11 * hour));
+    }
+
+    #[test]
+    fn a_wall_clock_that_ran_ahead_of_the_monotonic_one_is_a_gap() {
+        let clock = ServerClock::new();
+        assert!(!clock.has_gap());
+        if let Ok(mut calibrated) = clock.calibrated.lock() {
+            calibrated.wall -= GAP * 2;
+        }
+        assert!(clock.has_gap());
+    }
+}

@@ -1,0 +1,94 @@
+//! Deadlines without a timer per command: one coarse tick wakes all that wait.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use crate::{Deadline, DeadlinePassed};
+
+/// How late a deadline may be noticed.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Waits for futures, at most until their deadlines. The tick runs only while somebody waits.
+#[derive(Debug)]
+pub(super) struct Patience {
+    shared: Arc<Shared>,
+    ticking: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: AtomicUsize,
+    begun: Notify,
+    tick: watch::Sender<()>,
+}
+
+impl Patience {
+    /// Starts the tick on the current runtime.
+    pub(super) fn new() -> Self {
+        let shared =
+            Arc::new(Shared { waiting: AtomicUsize::new(0), begun: Notify::new(), tick: watch::Sender::default() });
+        let ticking = tokio::spawn(tick(Arc::clone(&shared))).abort_handle();
+        Self { shared, ticking }
+    }
+
+    /// The output of `future`, or [`DeadlinePassed`] at most a tick after the deadline; the future is dropped then.
+    pub(super) async fn wait<T>(
+        &self,
+        deadline: Deadline,
+        future: impl Future<Output = T>,
+    ) -> Result<T, DeadlinePassed> {
+        let _waiting = self.shared.enter();
+        let mut ticks = self.shared.tick.subscribe();
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut future => return Ok(output),
+                _ = ticks.changed() => {
+                    if deadline.is_past() {
+                        return Err(DeadlinePassed);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.ticking.abort();
+    }
+}
+
+impl Shared {
+    fn enter(&self) -> Waiting<'_> {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.begun.notify_one();
+        }
+        Waiting(self)
+    }
+}
+
+struct Waiting<'a>(&'a Shared);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        while shared.waiting.load(Ordering::Acquire) == 0 {
+            shared.begun.notified().await;
+        }
+        tokio::time::sleep(TICK).await;
+        shared.tick.send_replace(());
+    }
+}

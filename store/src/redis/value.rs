@@ -1,0 +1,74 @@
+//! What stands in Redis: the time of the last write, then the record's bytes ([`codec`]).
+//!
+//! The time says when an answer was recorded and decides nothing: how old a state is follows from what is left of the
+//! key's expiry, which only the server counts. The scripts know the offsets.
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use crate::codec::{self, CodecError};
+use crate::record::Record;
+use crate::{Grant, Key, StoreTime};
+
+const TIME_LEN: usize = 8;
+
+/// The value of `record`.
+pub(super) fn write(key: &Key, record: &Record) -> Vec<u8> {
+    let mut value = record.since.as_micros().to_be_bytes().to_vec();
+    codec::encode_into(key, record, &mut value);
+    value
+}
+
+/// The record of a value. Its `since` is when it was written, not when its lease began.
+pub(super) fn read(key: &Key, value: &Bytes) -> Result<Record, CodecError> {
+    let (time, _) = value.split_first_chunk::<TIME_LEN>().ok_or(CodecError::Truncated)?;
+    codec::decode(key, StoreTime::from_micros(u64::from_be_bytes(*time)), &value.slice(TIME_LEN..))
+}
+
+/// The fence and the owner of a grant as they stand in its record.
+pub(super) fn holder(grant: &Grant) -> [u8; 24] {
+    let mut holder = [0; 24];
+    let fence = grant.fence.get().to_be_bytes();
+    let bytes = fence.iter().chain(grant.attempt.owner.as_bytes());
+    holder.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    holder
+}
+
+/// What a server knows of a key at one moment.
+pub(super) struct Snapshot {
+    pub(super) value: Option<Bytes>,
+    /// Milliseconds, or -1 for a key that does not expire, or -2 for no key.
+    pub(super) left: i64,
+    pub(super) now: StoreTime,
+}
+
+/// The record of a snapshot, with `since` as the server's expiry has it.
+pub(super) struct Seen {
+    pub(super) record: Option<Record>,
+    /// The key's expiry is not one that was ever set here. Its lease counts as fresh, and the expiry must be set again.
+    pub(super) expiry_lost: bool,
+}
+
+impl Snapshot {
+    /// Judges the age of the record, for every verb alike.
+    pub(super) fn read(&self, key: &Key) -> Result<Seen, CodecError> {
+        let Some(value) = &self.value else {
+            return Ok(Seen { record: None, expiry_lost: false });
+        };
+        let record = read(key, value)?;
+        let life = life(&record);
+        let left = u64::try_from(self.left).ok().map(Duration::from_millis).filter(|left| *left <= life);
+        let age = life.saturating_sub(left.unwrap_or(life));
+        let since = StoreTime::from_micros(self.now.as_micros().saturating_sub(micros(age)));
+        Ok(Seen { record: Some(Record { since, ..record }), expiry_lost: left.is_none() })
+    }
+}
+
+/// How long a record lasts from `since` on.
+pub(super) fn life(record: &Record) -> Duration {
+    record.expires_at().since(record.since)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
