@@ -103,6 +103,18 @@ pub fn decode(key: &Key, since: StoreTime, bytes: &Bytes) -> Result<Record, Code
     Ok(Record { state, owner, fence, attempts, fingerprint, terms, since })
 }
 
+/// The state and the payload of a completed record, for a store that puts them together with the header that stands.
+#[cfg(feature = "redis")]
+pub(crate) fn completed(answer: &Answer) -> (u8, &[u8]) {
+    match answer {
+        Answer::Kept(answer) => (KEPT, answer),
+        Answer::NotKept(note) => (NOT_KEPT, note),
+    }
+}
+
+const KEPT: u8 = 2;
+const NOT_KEPT: u8 = 3;
+
 /// A state as it is written.
 struct Parts<'a> {
     state: u8,
@@ -122,8 +134,8 @@ impl<'a> Parts<'a> {
         };
         match state {
             State::InFlight { checkpoint } => noted(1, 0, checkpoint),
-            State::Completed(Answer::Kept(answer)) => plain(2, answer),
-            State::Completed(Answer::NotKept(note)) => plain(3, note),
+            State::Completed(Answer::Kept(answer)) => plain(KEPT, answer),
+            State::Completed(Answer::NotKept(note)) => plain(NOT_KEPT, note),
             State::Indeterminate { reason, checkpoint } => noted(4, reason_code(*reason), checkpoint),
             State::Released => plain(5, &[]),
         }
@@ -133,8 +145,8 @@ impl<'a> Parts<'a> {
 fn read_state(state: u8, reason: u8, is_checkpoint: u8, payload: Bytes) -> Result<State, CodecError> {
     match (state, reason, is_checkpoint) {
         (1, 0, noted) => Ok(State::InFlight { checkpoint: read_checkpoint(noted, payload)? }),
-        (2, 0, 0) => Ok(State::Completed(Answer::Kept(payload))),
-        (3, 0, 0) => Ok(State::Completed(Answer::NotKept(payload))),
+        (KEPT, 0, 0) => Ok(State::Completed(Answer::Kept(payload))),
+        (NOT_KEPT, 0, 0) => Ok(State::Completed(Answer::NotKept(payload))),
         (4, reason, noted) => {
             Ok(State::Indeterminate { reason: read_reason(reason)?, checkpoint: read_checkpoint(noted, payload)? })
         }

@@ -235,12 +235,6 @@ pub(crate) fn first(claim: &Claim, now: StoreTime) -> Record {
     }
 }
 
-/// The record of a completion, for stores that compare owner and fence by themselves.
-#[cfg(feature = "redis")]
-pub(crate) fn completed(grant: &Grant, answer: &Answer, now: StoreTime) -> Record {
-    Record::of_grant(grant, State::Completed(answer.clone()), now)
-}
-
 /// Makes the lease last its full term from now. `issued_at` is when the owner asked, on the store's clock.
 pub fn renew(current: Option<&Record>, now: StoreTime, issued_at: StoreTime, grant: &Grant) -> Transition<Renewed> {
     match live(current, now) {

@@ -10,6 +10,7 @@ use redis::{RedisError, Value, cmd};
 
 use super::failure::{refuses_writes, sort};
 use super::link::Live;
+use super::script::ask;
 use super::value::life;
 use super::{NAME, Nonsense, RedisStore, millis, value};
 use crate::record::{self, Record, State};
@@ -60,7 +61,7 @@ impl RedisStore {
             .arg("GET")
             .arg("PX")
             .arg(millis(life(first)));
-        let call = |mut connection: MultiplexedConnection| async move { connection.send_packed_command(&set).await };
+        let call = |mut connection: MultiplexedConnection| async move { ask(&mut connection, &set).await };
         match self.send_on(live, deadline, call).await? {
             Ok(Value::Nil) => Ok(Claimed::Acquired { grant: first.grant(claim.attempt), checkpoint: None }),
             Ok(Value::BulkString(stood)) => self.look(claim, &Bytes::from(stood), deadline).await,

@@ -4,6 +4,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value, cmd};
 
 use super::failure::refuses_writes;
+use super::script::ask;
 use crate::{Owner, StoreTime};
 
 /// Why a store could not be connected. Nothing was written but a key of this check's own, which expires in a second.
@@ -109,13 +110,13 @@ async fn claim_twice(connection: &mut MultiplexedConnection, prefix: &str) -> Re
     let key = nonce.as_bytes().iter().fold(format!("{prefix}:probe:"), |key, byte| format!("{key}{byte:02x}"));
     let mut claim = cmd("SET");
     claim.arg(&key).arg("first").arg("NX").arg("GET").arg("PX").arg(1000);
-    match connection.send_packed_command(&claim).await {
+    match ask(connection, &claim).await {
         Ok(Value::Nil) => {}
         Ok(_) => return Ok(Some("SET with NX and GET on an absent key does not answer nil")),
         Err(error) if refuses_writes(&error) => return Ok(None),
         Err(error) => return Err(error),
     }
-    match connection.send_packed_command(&claim).await? {
+    match ask(connection, &claim).await? {
         Value::BulkString(value) if value == b"first" => Ok(None),
         _ => Ok(Some("SET with NX and GET does not answer the value that stands")),
     }
@@ -123,7 +124,7 @@ async fn claim_twice(connection: &mut MultiplexedConnection, prefix: &str) -> Re
 
 /// The server's time; `None` if it does not answer with one.
 pub(super) async fn time(connection: &mut MultiplexedConnection) -> RedisResult<Option<StoreTime>> {
-    let reply = connection.send_packed_command(&cmd("TIME")).await?;
+    let reply = ask(connection, &cmd("TIME")).await?;
     Ok(redis::from_redis_value::<(u64, u64)>(reply).ok().and_then(|(seconds, micros)| micros_of(seconds, micros)))
 }
 

@@ -49,6 +49,7 @@ use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value, cmd};
 
+use crate::codec;
 use crate::record::{self, Record, Transition};
 use crate::{
     Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, Fence, Grant, Key, Reason,
@@ -58,8 +59,8 @@ use claim::Unsettled;
 use failure::{sort, spoils_connection};
 use greeting::micros_of;
 use link::{Link, Live};
-use script::{Script, Scripts};
-use value::{Seen, Snapshot, life};
+use script::{Script, Scripts, ask};
+use value::{Seen, Snapshot};
 
 pub use config::{RedisConfig, RedisConfigError};
 pub use greeting::RedisConnectError;
@@ -223,8 +224,9 @@ impl RedisStore {
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let value = value::write(key, record);
-        // A note leaves the expiry alone: the lease is judged by it.
-        let keeps = !seen.expiry_lost && seen.record.as_ref().is_some_and(|old| old.since == record.since);
+        // A note leaves the expiry alone, to the last millisecond: the lease is judged by it.
+        let expires = |record: &Record| (record.since, record.expires_at());
+        let keeps = !seen.expiry_lost && seen.record.as_ref().is_some_and(|old| expires(old) == expires(record));
         let life = if keeps { String::new() } else { millis(record.expires_at().since(snapshot.now)) };
         let left = snapshot.left.to_string();
         let arguments = [snapshot.value.as_deref().unwrap_or_default(), left.as_bytes(), &value, life.as_bytes()];
@@ -250,8 +252,7 @@ impl Store for RedisStore {
     async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
         let issued_at = self.estimate();
         let key = &grant.attempt.key;
-        let retention = millis(grant.terms.retention());
-        let arguments = [&value::holder(grant)[..], retention.as_bytes()];
+        let arguments = [&value::holder(grant)[..]];
         if self.try_run(&self.0.scripts.renew, key, &arguments, deadline).await? {
             return Ok(Renewed::Held);
         }
@@ -271,9 +272,9 @@ impl Store for RedisStore {
     async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
         let issued_at = self.estimate();
         let key = &grant.attempt.key;
-        let record = record::completed(grant, answer, issued_at);
-        let (value, life) = (value::write(key, &record), millis(life(&record)));
-        let arguments = [&value::holder(grant)[..], &value, life.as_bytes()];
+        let (state, payload) = codec::completed(answer);
+        let time = issued_at.as_micros().to_be_bytes();
+        let arguments = [&value::holder(grant)[..], &time, &[state], payload];
         if self.try_run(&self.0.scripts.complete, key, &arguments, deadline).await? {
             return Ok(Recorded::Recorded);
         }
@@ -308,8 +309,7 @@ impl Store for RedisStore {
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {
-        let ping =
-            |mut connection: MultiplexedConnection| async move { connection.send_packed_command(&cmd("PING")).await };
+        let ping = |mut connection: MultiplexedConnection| async move { ask(&mut connection, &cmd("PING")).await };
         self.send(deadline, ping).await?.map(drop).map_err(sort)
     }
 }

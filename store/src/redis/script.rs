@@ -49,13 +49,18 @@ impl Script {
         key: &str,
         arguments: &[&[u8]],
     ) -> RedisResult<Value> {
-        match connection.send_packed_command(&invocation("EVALSHA", &self.sha1, key, arguments)).await {
+        match ask(connection, &invocation("EVALSHA", &self.sha1, key, arguments)).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                connection.send_packed_command(&invocation("EVAL", &self.text, key, arguments)).await
+                ask(connection, &invocation("EVAL", &self.text, key, arguments)).await
             }
             reply => reply,
         }
     }
+}
+
+/// Sends a command. An error that the server answers with is an error here.
+pub(super) async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<Value> {
+    connection.send_packed_command(command).await.and_then(Value::extract_error)
 }
 
 fn invocation(verb: &str, script: &str, key: &str, arguments: &[&[u8]]) -> Cmd {
