@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
 use crate::logging::LogArgs;
-use crate::{bank, serve};
+use crate::{bank, serve, storm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,10 +18,12 @@ Examples:
   demo-service bank
   demo-service serve --bank http://127.0.0.1:3001
       Two processes: the bank, and a payment service that uses it.
+  demo-service storm --kill-every 3s
+      Attacks a service and a bank of its own for a while, killing the service, and prints a verdict.
 
 Every option is also an environment variable, named beside it. An option wins over its variable.";
 
-/// A payment service that cannot charge twice, and the bank that judges it.
+/// A payment service that cannot charge twice, the bank that judges it, and the storm that attacks it.
 ///
 /// Without a command it serves payments, with the options below. Stop it with ctrl-c: it finishes what it began.
 #[derive(Debug, Parser)]
@@ -42,14 +44,26 @@ enum Command {
     Serve(serve::Args),
     /// Run the bank: it moves the money, and its ledger is the judge.
     Bank(bank::Args),
+    /// Attack payments, and let the bank's ledger judge.
+    Storm(storm::Args),
 }
 
 impl Cli {
+    /// What is logged when nobody says otherwise: in a storm, the bank would write a line for each of thousands of charges.
+    pub(crate) fn default_filter(&self) -> &'static str {
+        match self.command {
+            Some(Command::Storm(_)) => "warn",
+            _ => "info",
+        }
+    }
+
     /// Runs what was asked for, until it ends.
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => serve::run(args).await,
             Command::Bank(args) => bank::run(args).await,
+            // 0 and 1 are verdicts; a storm that reaches none ends with the status of what it could not be started with.
+            Command::Storm(args) => storm::run(args).await.map_err(Failure::configuration),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A payment service that cannot charge twice, and the bank that judges it.
+//! A payment service that cannot charge twice, the bank that judges it and the storm that attacks it.
 //!
 //! - [`payments`] is the service to learn from: handlers behind an [`IdempotencyLayer`](tower_idempotency::IdempotencyLayer).
 //! - [`bank`] is its downstream: it moves the money, executes whatever reaches it, and its ledger is the judge.
-//! - [`problem`] is the shape of every error that either of them answers.
+//! - [`storm`] is the proof: hostile clients and a killed server, then a verdict from the bank's ledger.
+//! - [`problem`] is the shape of every error that service or bank answers.
 //!
 //! The program itself is [`main`]; another crate's binary may call it, as the tests do.
 
@@ -18,6 +19,7 @@ pub mod problem;
 mod serve;
 mod shutdown;
 mod store;
+pub mod storm;
 
 use std::process::ExitCode;
 
@@ -40,7 +42,7 @@ pub fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<ExitCode, Failure> {
-    logging::init(&cli.log).map_err(Failure::configuration)?;
+    logging::init(&cli.log, cli.default_filter()).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::runtime)?;
     runtime.block_on(cli.run())
 }

@@ -8,9 +8,6 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged when nobody says otherwise.
-const DEFAULT_FILTER: &str = "info";
-
 /// How to log.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
@@ -44,10 +41,10 @@ pub(crate) struct FilterError {
     source: ParseError,
 }
 
-/// Sets up logging for the process. Where that was done already, by the program that this is part of, it stays as it is.
-pub(crate) fn init(args: &LogArgs) -> Result<(), FilterError> {
+/// Sets up logging for the process; `default` is what is logged when nobody says otherwise. Where that was done already, by the program that this is part of, it stays as it is.
+pub(crate) fn init(args: &LogArgs, default: &str) -> Result<(), FilterError> {
     let filter = args.log.clone().or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok());
-    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.to_owned());
     let parsed = EnvFilter::try_new(&filter).map_err(|source| FilterError { filter, source })?;
     let logs =
         tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());

@@ -26,11 +26,11 @@ use crate::engine::{Completion, Engine, Tenure, Unclaimed};
 use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED, REPLAYED, UNRECORDED};
 use crate::key::IdempotencyKey;
-use crate::layer::Settings;
 use crate::panic::{Panicked, caught};
 use crate::recorded::RecordedAnswer;
 use crate::recording::{Verdict, verdict};
 use crate::rejection::Rejection;
+use crate::settings::Settings;
 
 /// What the layer asks of the service that it wraps: that a task of its own can call it.
 pub(crate) trait HttpService<B, RB>:

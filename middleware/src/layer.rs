@@ -10,12 +10,13 @@ use tower_layer::Layer;
 
 use crate::config::{ConfigError, OnDisconnect, Timing};
 use crate::engine::{Drained, Engine};
-use crate::headers::AllowList;
 use crate::key::KeySyntax;
-use crate::rejection::{Rejection, RejectionStyle};
+use crate::rejection::Rejection;
+use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::service::IdempotencyService;
+use crate::settings::Settings;
 
 /// Makes the services that it wraps safe to retry. See the [crate's documentation](crate) for the rules.
 ///
@@ -27,41 +28,12 @@ pub struct IdempotencyLayer<S> {
     settings: Arc<Settings>,
 }
 
-/// Everything about a request that does not concern the store.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) scope: Scope,
-    pub(crate) secret: Secret,
-    pub(crate) required: bool,
-    pub(crate) syntax: KeySyntax,
-    pub(crate) max_request_body: usize,
-    pub(crate) max_recorded_answer: usize,
-    pub(crate) on_disconnect: OnDisconnect,
-    pub(crate) fingerprint_headers: Vec<HeaderName>,
-    pub(crate) allow_list: AllowList,
-    pub(crate) rejections: RejectionStyle,
-}
-
-const MEBIBYTE: usize = 1024 * 1024;
-
 impl<S: Store> IdempotencyLayer<S> {
     /// A layer over a store, for keys of this scope, digested with this secret, with every other setting at its default.
     ///
     /// Share a store between layers by an `Arc` of it or a clone.
     pub fn new(store: S, scope: Scope, secret: Secret) -> Self {
-        let settings = Settings {
-            scope,
-            secret,
-            required: false,
-            syntax: KeySyntax::default(),
-            max_request_body: MEBIBYTE,
-            max_recorded_answer: MEBIBYTE,
-            on_disconnect: OnDisconnect::default(),
-            fingerprint_headers: Vec::new(),
-            allow_list: AllowList::default(),
-            rejections: RejectionStyle::default(),
-        };
-        Self { engine: Arc::new(Engine::new(store)), settings: Arc::new(settings) }
+        Self { engine: Arc::new(Engine::new(store)), settings: Arc::new(Settings::new(scope, secret)) }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {

@@ -131,9 +131,11 @@ pub mod problems;
 mod recorded;
 mod recording;
 mod rejection;
+mod rejection_style;
 mod scope;
 mod secret;
 mod service;
+mod settings;
 
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;

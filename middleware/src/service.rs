@@ -15,8 +15,8 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::engine::Engine;
 use crate::execution::Execution;
 use crate::key::{IdempotencyKey, KeyError};
-use crate::layer::Settings;
 use crate::rejection::Rejection;
+use crate::settings::Settings;
 
 /// The service that [`IdempotencyLayer`](crate::IdempotencyLayer) makes. See the [crate's documentation](crate).
 #[derive(Debug)]

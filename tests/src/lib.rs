@@ -1,1 +1,52 @@
-//! x
+//! The harness of the failure scenarios: an application behind the layer, stores that fail on demand, real processes that
+//! can be paused and killed, and downstreams that count what reached them.
+//!
+//! | piece | what it is |
+//! |---|---|
+//! | [`App`] | an axum application in this process, on a real socket, behind the layer |
+//! | [`Backend`] | a store to run a scenario on, and the clock that it judges by; [`on_each_store!`] runs it on all |
+//! | [`Faulty`] | a store in front of a store: loses requests and replies, refuses, pauses, counts |
+//! | [`Downstream`] | where handlers have their effects, and the judge of how many there were |
+//! | [`Process`] | the demo's real server and bank, with signals |
+//! | [`Relay`] | the line between server and bank, held at a chosen point |
+//! | [`Reply`] | an answer with every byte that a test may compare |
+//!
+//! Two rules keep the scenarios honest. Nothing waits for a guessed time: what is awaited is an event, and one that does
+//! not come within a minute fails the test with its name ([`within`]). And nothing passes because something is missing: a
+//! library or a program that is not there is a failure that says how to get it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test harness fails by panicking"
+)]
+#![allow(clippy::missing_panics_doc, reason = "the same")]
+
+pub mod alone;
+mod app;
+pub mod backend;
+mod downstream;
+pub mod faketime;
+mod faults;
+mod gate;
+mod handlers;
+mod process;
+pub mod raw;
+mod relay;
+mod reply;
+mod service;
+mod wait;
+
+pub use app::{App, Builder, Layer, MERCHANT};
+pub use backend::Backend;
+pub use downstream::Downstream;
+pub use faults::{Fault, Faults, Faulty, Verb};
+pub use gate::Gate;
+pub use handlers::Run;
+pub use process::{Process, command, die_with_parent};
+pub use relay::Relay;
+pub use reply::{Reply, reply, try_reply};
+pub use service::{Bank, Options, Server};
+pub use wait::{Count, eventually, let_pass, within};

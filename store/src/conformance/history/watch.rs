@@ -1,0 +1,103 @@
+//! The laws that are watched without the model.
+
+use crate::{Answer, Fence, Grant, StoreTime};
+
+/// What is known of one key from the store's replies alone.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// The greatest fence that was granted.
+    highest: Option<Fence>,
+    /// Until when the key must not be granted as if it were new: an attempt may have run.
+    spoken_for_until: Option<StoreTime>,
+    answer: Option<Recording>,
+}
+
+/// An answer that was recorded.
+#[derive(Debug)]
+struct Recording {
+    answer: Answer,
+    until: StoreTime,
+    /// Who recorded it; `None` for a resolution.
+    by: Option<Fence>,
+}
+
+/// A law that the store broke.
+pub(super) type Broken = &'static str;
+
+impl Watch {
+    /// The store granted the key. `is_new` unless the same owner was told of the same fence before.
+    pub(super) fn granted(
+        &mut self,
+        now: StoreTime,
+        grant: &Grant,
+        is_new: bool,
+        may_take_over: bool,
+    ) -> Result<(), Broken> {
+        if self.live(now).is_some() {
+            return Err("a completed key was granted while its answer lives");
+        }
+        if is_new {
+            if self.highest.is_some_and(|highest| grant.fence <= highest) {
+                return Err("a new grant's fence is not greater than all before it");
+            }
+            if grant.number == 1 && self.spoken_for_until.is_some_and(|until| now < until) {
+                return Err("a key was granted as new although an attempt may have run");
+            }
+            if grant.number > 1 && !may_take_over {
+                return Err("a claim that refuses take-overs took over");
+            }
+        }
+        self.highest = self.highest.max(Some(grant.fence));
+        self.kept(now, grant);
+        Ok(())
+    }
+
+    /// The record of this grant was written again.
+    pub(super) fn kept(&mut self, now: StoreTime, grant: &Grant) {
+        self.spoken_for_until = Some(now.after(grant.terms.retention()));
+    }
+
+    /// The key was released, or resolved as not executed.
+    pub(super) fn freed(&mut self) {
+        self.spoken_for_until = None;
+    }
+
+    /// The store says that this grant's answer is recorded. Said again, it is the first one that stands.
+    pub(super) fn recorded(&mut self, now: StoreTime, grant: &Grant, answer: &Answer) -> Result<(), Broken> {
+        match self.live(now) {
+            Some(recording) if recording.by == Some(grant.fence) => Ok(()),
+            Some(_) => Err("an owner was told that its answer is recorded while another one stands"),
+            None => {
+                self.record(now, grant, answer, Some(grant.fence));
+                Ok(())
+            }
+        }
+    }
+
+    /// Somebody who knows said what the answer to this grant was.
+    pub(super) fn resolved(&mut self, now: StoreTime, grant: &Grant, answer: &Answer) -> Result<(), Broken> {
+        if self.live(now).is_some() {
+            return Err("a completed key was resolved");
+        }
+        self.record(now, grant, answer, None);
+        Ok(())
+    }
+
+    fn record(&mut self, now: StoreTime, grant: &Grant, answer: &Answer, by: Option<Fence>) {
+        self.answer = Some(Recording { answer: answer.clone(), until: now.after(grant.terms.retention()), by });
+        self.kept(now, grant);
+    }
+
+    /// The store replayed this answer.
+    pub(super) fn replayed(&self, now: StoreTime, answer: &Answer) -> Result<(), Broken> {
+        match self.live(now) {
+            Some(known) if known.answer == *answer => Ok(()),
+            Some(_) => Err("a recorded answer changed"),
+            None => Err("an answer was replayed that nobody recorded, or that has expired"),
+        }
+    }
+
+    fn live(&self, now: StoreTime) -> Option<&Recording> {
+        self.answer.as_ref().filter(|recording| now < recording.until)
+    }
+}

@@ -1,0 +1,153 @@
+//! What stands in the file: three tables and the bytes in them.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `idempotency-store` | a name | a number: `format`, `time` |
+//! | `records` | the key | `since`, a checksum, the record's bytes ([`codec`]) |
+//! | `expiry` | when a record expires, and its key | nothing |
+
+use bytes::Bytes;
+use redb::{
+    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
+    TableDefinition, TableError, WriteTransaction,
+};
+
+use crate::codec::{self, CodecError};
+use crate::record::Record;
+use crate::{Key, StoreTime};
+
+/// The layout of the tables, and of what stands before a record's bytes. A file with a greater number is refused.
+pub(super) const FORMAT: u64 = 1;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("idempotency-store");
+const RECORDS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("records");
+const EXPIRY: TableDefinition<(u64, &[u8; 32]), ()> = TableDefinition::new("expiry");
+
+/// The tables of a write transaction.
+pub(super) struct Tables<'t> {
+    meta: Table<'t, &'static str, u64>,
+    records: Table<'t, &'static [u8; 32], &'static [u8]>,
+    expiry: Table<'t, (u64, &'static [u8; 32]), ()>,
+}
+
+/// Why a record could not be read.
+pub(super) enum ReadError {
+    /// The database failed; the transaction is of no use any more.
+    Storage(StorageError),
+    /// The bytes are there, and they are not those of a record of this key.
+    Record(CodecError),
+}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, TableError> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            records: transaction.open_table(RECORDS)?,
+            expiry: transaction.open_table(EXPIRY)?,
+        })
+    }
+
+    /// Says in an empty database what it is.
+    pub(super) fn found(&mut self) -> Result<(), StorageError> {
+        self.meta.insert("format", FORMAT)?;
+        Ok(())
+    }
+
+    /// Notes the store's time, so that it does not go back over a restart.
+    pub(super) fn set_time(&mut self, now: StoreTime) -> Result<(), StorageError> {
+        self.meta.insert("time", now.as_micros())?;
+        Ok(())
+    }
+
+    pub(super) fn count(&self) -> Result<u64, StorageError> {
+        self.records.len()
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Record>, ReadError> {
+        match self.records.get(key.as_bytes())? {
+            Some(value) => read(key, value.value()).map(Some).map_err(ReadError::Record),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes `record` over `old`, which is what [`Tables::get`] found.
+    pub(super) fn put(&mut self, key: &Key, old: Option<&Record>, record: &Record) -> Result<(), StorageError> {
+        if let Some(old) = old {
+            self.expiry.remove((old.expires_at().as_micros(), key.as_bytes()))?;
+        }
+        self.expiry.insert((record.expires_at().as_micros(), key.as_bytes()), ())?;
+        self.records.insert(key.as_bytes(), write(key, record).as_slice())?;
+        Ok(())
+    }
+
+    /// Removes at most `limit` records that have expired, the oldest first, and tells how many it removed.
+    pub(super) fn sweep(&mut self, now: StoreTime, limit: usize) -> Result<usize, StorageError> {
+        let expired = self.expired(now, limit)?;
+        for (expires_at, key) in &expired {
+            self.expiry.remove((*expires_at, key))?;
+            self.records.remove(key)?;
+        }
+        Ok(expired.len())
+    }
+
+    fn expired(&self, now: StoreTime, limit: usize) -> Result<Vec<(u64, [u8; 32])>, StorageError> {
+        let until_now = ..=(now.as_micros(), &[u8::MAX; 32]);
+        let found = self.expiry.range(until_now)?.take(limit);
+        let copy = |entry: AccessGuard<'_, (u64, &'static [u8; 32])>| {
+            let (expires_at, key) = entry.value();
+            (expires_at, *key)
+        };
+        found.map(|entry| entry.map(|(entry, _)| copy(entry))).collect()
+    }
+}
+
+/// What the file says about itself.
+pub(super) struct Meta {
+    pub(super) format: Option<u64>,
+    pub(super) time: StoreTime,
+}
+
+impl Meta {
+    /// Reads it; fails unless all three tables are there, with the types that they have here.
+    pub(super) fn read(transaction: &ReadTransaction) -> Result<Self, TableError> {
+        let meta: ReadOnlyTable<&str, u64> = transaction.open_table(META)?;
+        let number = |name: &str| Ok::<_, StorageError>(meta.get(name)?.map(|value| value.value()));
+        let read = Self { format: number("format")?, time: StoreTime::from_micros(number("time")?.unwrap_or(0)) };
+        if read.format == Some(FORMAT) {
+            transaction.open_table(RECORDS)?;
+            transaction.open_table(EXPIRY)?;
+        }
+        Ok(read)
+    }
+}
+
+/// `since`, the checksum of everything else, and the record's bytes.
+fn write(key: &Key, record: &Record) -> Vec<u8> {
+    let since = record.since.as_micros().to_be_bytes();
+    let record = codec::encode(key, record);
+    let sum = checksum(&since, &record).to_be_bytes();
+    [since.as_slice(), &sum, &record].concat()
+}
+
+fn read(key: &Key, value: &[u8]) -> Result<Record, CodecError> {
+    let (since, rest) = value.split_first_chunk().ok_or(CodecError::Truncated)?;
+    let (sum, record) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
+    if checksum(since, record) != u64::from_be_bytes(*sum) {
+        return Err(CodecError::Damaged("its checksum does not match"));
+    }
+    // The one copy out of the database's page; the record's payload is a slice of it.
+    codec::decode(key, StoreTime::from_micros(u64::from_be_bytes(*since)), &Bytes::copy_from_slice(record))
+}
+
+/// FNV-1a, 64 bits. Against bytes that rot, not against an adversary: whoever can write the file can claim keys as well.
+/// redb has checksums of its own, but looks at them only when it repairs a file.
+fn checksum(since: &[u8], record: &[u8]) -> u64 {
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    since.iter().chain(record).fold(0xcbf2_9ce4_8422_2325, step)
+}

@@ -1,0 +1,26 @@
+//! The failure scenarios, each a test named after its number. `tests/README.md` says which is where.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod callers;
+mod claim;
+mod clock;
+mod crash;
+mod disconnect;
+mod owner_life;
+mod response;
+mod service;
+mod shutdown;
+mod store_down;
+
+/// The program of [`idempotency_tests::alone`].
+const APP: &str = env!("CARGO_BIN_EXE_app");
+
+/// The demo service.
+const DEMO: &str = env!("CARGO_BIN_EXE_demo");

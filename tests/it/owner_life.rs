@@ -1,0 +1,123 @@
+//! The life of an owner: it takes long, it pauses, it is overtaken, it panics.
+
+use std::time::Duration;
+
+use idempotency_store::{Deadline, Resolution, Resolved, Store};
+use idempotency_tests::{App, Backend, Fault, Gate, Verb, on_each_store, reply};
+use reqwest::StatusCode;
+use tower_idempotency::Timing;
+
+on_each_store!(
+    s21_a_renewed_lease_outlasts_its_term,
+    s22_a_paused_owner_may_complete_after_its_lease,
+    s23_a_paused_owner_is_neither_overtaken_nor_refused,
+    s26_an_overtaken_owner_changes_nothing_and_tells_the_winners_answer,
+    s32_a_panic_leaves_the_outcome_unknown,
+    s32_whoever_knows_better_may_let_it_run_again,
+);
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Says of the first run of `app` that it was not executed.
+async fn resolve_as_not_executed(app: &App) -> Resolved {
+    let lease = app.runs()[0].lease.unwrap();
+    let deadline = Deadline::after(Duration::from_secs(10));
+    app.store.resolve(lease.key, lease.fence, &Resolution::NotExecuted, deadline).await.unwrap()
+}
+
+/// The layer renews every 100 ms of real time; between two renewals nearly a whole lease passes for the store.
+async fn s21_a_renewed_lease_outlasts_its_term(backend: impl Backend) {
+    let (lease, nearly) = (Duration::from_millis(300), Duration::from_millis(299));
+    let timing = Timing::default().lease(lease);
+    let app = App::on(&backend).layer(move |layer| layer.timing(timing).unwrap()).start().await;
+    let first = app.send_until_held("/held-before", "key-1").await;
+    for renewals in 1..=5 {
+        app.faults.until_applied(Verb::Renew, renewals).await;
+        backend.advance(nearly).await;
+        app.send("/held-before", "key-1").await.expect_rejection(409, "in-flight");
+    }
+    app.gate.open();
+    let first = first.await.unwrap();
+    assert_eq!(first.status, StatusCode::CREATED);
+    app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}
+
+/// Pauses whoever renews or completes, as a stopped process does.
+fn pause(app: &App) -> Gate {
+    let resumed = Gate::default();
+    app.faults.set(Verb::Renew, Fault::PauseBefore(resumed.clone()));
+    app.faults.set(Verb::Complete, Fault::PauseBefore(resumed.clone()));
+    resumed
+}
+
+async fn s22_a_paused_owner_may_complete_after_its_lease(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    let resumed = pause(&app);
+    let first = tokio::spawn(reply(app.post("/charge", "key-1")));
+    resumed.arrived(1).await;
+    backend.advance(LEASE * 3).await;
+    resumed.open();
+    let first = first.await.unwrap();
+    assert_eq!(first.status, StatusCode::CREATED);
+    app.faults.until_applied(Verb::Complete, 1).await;
+    app.send("/charge", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}
+
+async fn s23_a_paused_owner_is_neither_overtaken_nor_refused(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    let resumed = pause(&app);
+    let first = tokio::spawn(reply(app.post("/charge", "key-1")));
+    resumed.arrived(1).await;
+    let other = App::on(&backend).beside(&app).start().await;
+    other.send("/charge", "key-1").await.expect_rejection(409, "in-flight");
+    backend.advance(LEASE * 3).await;
+    other.send("/charge", "key-1").await.expect_rejection(409, "indeterminate");
+    resumed.open();
+    let first = first.await.unwrap();
+    assert_eq!(first.status, StatusCode::CREATED);
+    app.faults.until_applied(Verb::Complete, 1).await;
+    other.send("/charge", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
+    assert_eq!((app.downstream.entries().await, app.downstream.effects().await), (1, 1));
+}
+
+/// Without `Reexecute`, the only way past a paused owner is somebody's word that it has not run.
+async fn s26_an_overtaken_owner_changes_nothing_and_tells_the_winners_answer(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    let resumed = pause(&app);
+    let overtaken = tokio::spawn(reply(app.post("/charge", "key-1")));
+    resumed.arrived(1).await;
+    backend.advance(LEASE * 3).await;
+    assert_eq!(resolve_as_not_executed(&app).await, Resolved::Resolved);
+    let other = App::on(&backend).beside(&app).start().await;
+    let winner = reply(other.post("/charge", "key-1")).await;
+    assert_eq!((winner.status, winner.is_replay()), (StatusCode::CREATED, false));
+    assert!(other.fences()[0] > app.fences()[0]);
+    resumed.open();
+    overtaken.await.unwrap().expect_replay_of(&winner, &[]);
+    other.send("/charge", "key-1").await.expect_replay_of(&winner, &[]);
+    assert_eq!(app.downstream.entries().await, 2);
+}
+
+async fn s32_a_panic_leaves_the_outcome_unknown(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    app.send("/panic", "key-1").await.expect_rejection(500, "handler-panicked");
+    assert_eq!(app.faults.applied(Verb::Abandon), 1);
+    for _ in 0..3 {
+        app.send("/panic", "key-1").await.expect_rejection(409, "indeterminate");
+    }
+    backend.advance(LEASE * 3).await;
+    app.send("/panic", "key-1").await.expect_rejection(409, "indeterminate");
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}
+
+async fn s32_whoever_knows_better_may_let_it_run_again(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    app.send("/panic", "key-1").await.expect_rejection(500, "handler-panicked");
+    assert_eq!(resolve_as_not_executed(&app).await, Resolved::Resolved);
+    app.send("/panic", "key-1").await.expect_rejection(500, "handler-panicked");
+    assert_eq!(app.exec(), 2);
+    assert!(app.fences()[1] > app.fences()[0]);
+    assert_eq!(resolve_as_not_executed(&app).await, Resolved::Conflict, "said of the first run, not of the second");
+}

@@ -1,0 +1,84 @@
+//! A store that fails, and what may be concluded from that.
+
+use std::time::Duration;
+
+use idempotency_tests::{App, Backend, Fault, Verb, on_each_store};
+use reqwest::StatusCode;
+use tower_idempotency::Timing;
+
+on_each_store!(
+    s09_a_lost_claim_reply_is_reclaimed_by_its_owner,
+    s10_a_claim_that_nobody_saw_is_given_back,
+    s12_without_a_store_nothing_runs,
+    s46_a_lost_completion_reply_is_asked_for_again,
+    s47_a_store_that_is_down_at_completion_gets_the_answer_later,
+);
+
+/// An application that does not wait long for its store.
+async fn impatient(backend: &impl Backend) -> App {
+    let short = Duration::from_millis(200);
+    let timing = Timing::default().claim_budget(short).completion_wait(short);
+    App::on(backend).layer(move |layer| layer.timing(timing).unwrap()).start().await
+}
+
+async fn s09_a_lost_claim_reply_is_reclaimed_by_its_owner(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    app.faults.next(1, Verb::Claim, Fault::LoseReply);
+    let first = app.send("/charge", "key-1").await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!(app.faults.applied(Verb::Claim), 2, "the claim was asked for again");
+    app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}
+
+async fn s10_a_claim_that_nobody_saw_is_given_back(backend: impl Backend) {
+    let app = impatient(&backend).await;
+    app.faults.set(Verb::Claim, Fault::LoseReply);
+    app.faults.set(Verb::Release, Fault::LoseRequest);
+    app.send("/charge", "key-1").await.expect_rejection(503, "store-unavailable");
+    assert_eq!(app.exec(), 0);
+    app.faults.heal();
+    app.faults.until_applied(Verb::Release, 1).await;
+    let retry = app.send("/charge", "key-1").await;
+    assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, false));
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}
+
+async fn s12_without_a_store_nothing_runs(backend: impl Backend) {
+    let app = impatient(&backend).await;
+    for down in [Fault::Refuse, Fault::LoseRequest] {
+        app.faults.set_all(&down);
+        let refused = app.send("/charge", "key-1").await;
+        refused.expect_rejection(503, "store-unavailable");
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!((app.exec(), app.downstream.effects().await), (0, 0));
+    }
+    app.faults.heal();
+    assert_eq!(app.send("/charge", "key-2").await.status, StatusCode::CREATED);
+}
+
+async fn s46_a_lost_completion_reply_is_asked_for_again(backend: impl Backend) {
+    let app = App::start(&backend).await;
+    app.faults.next(1, Verb::Complete, Fault::LoseReply);
+    let first = app.send("/charge", "key-1").await;
+    assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
+    app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}
+
+/// The store goes away while the handler runs and stays away for a minute, longer than the lease lasts.
+async fn s47_a_store_that_is_down_at_completion_gets_the_answer_later(backend: impl Backend) {
+    let app = impatient(&backend).await;
+    let first = app.send_until_held("/held-before", "key-1").await;
+    app.faults.set_all(&Fault::Refuse);
+    app.gate.open();
+    let first = first.await.unwrap();
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!(first.header("idempotency-status"), Some("unrecorded"));
+    app.send("/held-before", "key-1").await.expect_rejection(503, "store-unavailable");
+    backend.advance(Duration::from_secs(60)).await;
+    app.faults.heal();
+    app.faults.until_applied(Verb::Complete, 1).await;
+    app.send("/held-before", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
+    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+}

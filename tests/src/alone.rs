@@ -1,0 +1,119 @@
+//! The application in a process of its own, on an embedded store, told from outside how its store fails: for what only a
+//! process that dies at a chosen point can show.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use idempotency_store::{BoxStore, EmbeddedStore};
+use reqwest::RequestBuilder;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tower_idempotency::{IdempotencyLayer, Scope, Secret, Timing};
+
+use crate::app::{MERCHANT, SECRET};
+use crate::handlers::Handlers;
+use crate::process::{self, Process};
+use crate::{Downstream, Fault, Faults, Faulty, Gate, Reply, Verb, reply, within};
+
+/// An application in a process of its own, with the routes of [`App`](crate::App). It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Alone {
+    process: Process,
+    http: reqwest::Client,
+}
+
+impl Alone {
+    /// Starts the program at `program`, which is nothing but [`main`], with its keys in the file that `served` names
+    /// ([`Backend::served`](crate::Backend::served)).
+    pub async fn start(program: &str, served: &str, downstream: &Downstream, lease: Duration) -> Self {
+        let path = served.strip_prefix("embedded:").expect("an embedded store");
+        let command: Command = process::command(program, [path, &downstream.url(), &lease.as_millis().to_string()]);
+        let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
+        Self { process: Process::start(command).await, http }
+    }
+
+    /// As [`App::post`](crate::App::post).
+    pub fn post(&self, path: &str, key: &str) -> RequestBuilder {
+        let request = self.http.post(format!("{}{path}", self.process.url()));
+        request.header(MERCHANT, "acme").header("idempotency-key", key).body("{}")
+    }
+
+    /// As [`App::send`](crate::App::send).
+    pub async fn send(&self, path: &str, key: &str) -> Reply {
+        reply(self.post(path, key)).await
+    }
+
+    /// From now on completions are refused.
+    pub async fn refuse_completions(&self) {
+        self.control("refuse").await;
+    }
+
+    /// From now on whoever completes is paused after the store has recorded it, and never resumed.
+    pub async fn pause_after_completions(&self) {
+        self.control("pause-after").await;
+    }
+
+    /// Waits until the store has recorded `times`.
+    pub async fn until_completed(&self, times: usize) {
+        let asked = self.http.get(format!("{}/completed/{times}", self.process.url())).send();
+        let answer = within("the store has recorded", asked).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(self) {
+        self.process.kill().await;
+    }
+
+    async fn control(&self, fault: &str) {
+        let answer = self.http.post(format!("{}/completions/{fault}", self.process.url())).send().await;
+        assert_eq!(answer.expect("an answer").status(), StatusCode::NO_CONTENT);
+    }
+}
+
+/// The program of [`Alone`]: serves until it is killed.
+pub async fn main() {
+    process::die_with_parent();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [path, downstream, lease] = arguments.as_slice() else { panic!("PATH DOWNSTREAM LEASE, not {arguments:?}") };
+    let lease = Duration::from_millis(lease.parse().expect("milliseconds"));
+
+    let store = EmbeddedStore::open(path).await.expect("the store opens");
+    let store = Faulty::new(BoxStore::new(store));
+    let faults = Arc::new(store.faults());
+    let scope = Scope::header(MERCHANT.parse().expect("a name"));
+    let layer = IdempotencyLayer::new(store, scope, Secret::new(SECRET).expect("long enough")).required();
+    let timing = Timing::default().lease(lease).completion_wait(Duration::from_millis(200));
+    let layer = layer.timing(timing).expect("sensible durations");
+    let control = Router::new()
+        .route("/completions/{fault}", post(fail))
+        .route("/completed/{times}", get(completed))
+        .with_state(faults);
+    let app = Handlers::new(downstream.clone(), Gate::default()).router().layer(layer).merge(control);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    #[allow(clippy::print_stdout, reason = "it is how its parent learns where it listens")]
+    {
+        println!("listening on http://{}", listener.local_addr().expect("an address"));
+    }
+    axum::serve(listener, app).await.expect("it serves");
+}
+
+async fn fail(State(faults): State<Arc<Faults>>, Path(fault): Path<String>) -> StatusCode {
+    let fault = match fault.as_str() {
+        "refuse" => Fault::Refuse,
+        "pause-after" => Fault::PauseAfter(Gate::default()),
+        _ => return StatusCode::NOT_FOUND,
+    };
+    faults.set(Verb::Complete, fault);
+    StatusCode::NO_CONTENT
+}
+
+async fn completed(State(faults): State<Arc<Faults>>, Path(times): Path<usize>) -> StatusCode {
+    faults.until_applied(Verb::Complete, times).await;
+    StatusCode::NO_CONTENT
+}

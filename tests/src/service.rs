@@ -1,0 +1,110 @@
+//! The demo as its users have it: the payment service and the bank, each a process of its own.
+
+use std::path::Path;
+
+use demo_service::bank::BankClient;
+use demo_service::bank::charge::{Charge, ChargeQuery};
+use reqwest::RequestBuilder;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::process::{Process, command};
+use crate::{Reply, reply};
+
+/// A real bank. Its ledger is the judge.
+#[derive(Debug)]
+pub struct Bank {
+    process: Process,
+    client: BankClient,
+    _ledger: TempDir,
+}
+
+impl Bank {
+    /// Starts one with an empty ledger. `program` is the demo's.
+    pub async fn start(program: &str) -> Self {
+        let ledger = TempDir::new().expect("a temporary directory");
+        let path = ledger.path().join("ledger.jsonl");
+        let arguments = ["bank", "--listen", "127.0.0.1:0", "--ledger", utf8(&path)];
+        let process = Process::start(command(program, arguments)).await;
+        let client = BankClient::new(process.url()).expect("its own address");
+        Self { process, client, _ledger: ledger }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        self.process.url()
+    }
+
+    /// Everything that was charged, newest first.
+    pub async fn charges(&self) -> Vec<Charge> {
+        self.client.charges(&ChargeQuery::default()).await.expect("the bank answers").records
+    }
+}
+
+/// What a real payment service is started with.
+#[derive(Debug)]
+pub struct Options {
+    command: Command,
+}
+
+/// A real payment service. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Its process, to be signalled.
+    pub process: Process,
+    http: reqwest::Client,
+}
+
+impl Server {
+    /// A service of the demo's `program`, with its keys in `store` and its charges at `bank`.
+    pub fn on(program: &str, store: &str, bank: &str) -> Options {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--store", store, "--bank", bank];
+        Options { command: command(program, arguments) }
+    }
+
+    /// A payment of the usual amount by the usual merchant, to be changed or sent.
+    pub fn payment(&self, key: &str, amount: u64) -> RequestBuilder {
+        let payment = json!({ "amount": amount, "currency": "EUR", "source": "card_visa", "reference": key });
+        let request = self.http.post(format!("{}/payments", self.process.url()));
+        request.bearer_auth("acme").header("idempotency-key", key).json(&payment)
+    }
+
+    /// Pays 10.00, and reads the answer.
+    pub async fn pay(&self, key: &str) -> Reply {
+        reply(self.payment(key, 1000)).await
+    }
+}
+
+impl Options {
+    /// `--lease`.
+    pub fn lease(self, lease: &str) -> Self {
+        self.option("--lease", lease)
+    }
+
+    /// `--drain`.
+    pub fn drain(self, drain: &str) -> Self {
+        self.option("--drain", drain)
+    }
+
+    /// A variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    fn option(mut self, name: &str, value: &str) -> Self {
+        self.command.args([name, value]);
+        self
+    }
+
+    /// Starts it, and waits until it listens.
+    pub async fn start(self) -> Server {
+        let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
+        Server { process: Process::start(self.command).await, http }
+    }
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().expect("a temporary path of plain characters")
+}
