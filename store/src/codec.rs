@@ -62,7 +62,8 @@ pub fn encode(key: &Key, record: &Record) -> Vec<u8> {
     out
 }
 
-/// Appends the bytes of `record` to `out`, for a store that puts something of its own before them.
+/// Appends the bytes of `record` to `out`, for a store that puts something of its own before them, such as
+/// [`Record::since`].
 pub fn encode_into(key: &Key, record: &Record, out: &mut Vec<u8>) {
     let parts = Parts::of(&record.state);
     out.reserve(HEADER_LEN + parts.payload.len());
