@@ -170,7 +170,7 @@ impl Builder {
         let secret = Secret::new(SECRET).expect("long enough");
         let layer = (self.configure)(IdempotencyLayer::new(store, self.scope, secret).required());
         let (departed, ended) = (Count::default(), Count::default());
-        let router = observed(handlers.clone().router().layer(layer.clone()), &departed, &ended);
+        let router = observed(handlers.clone().router(layer.clone()), &departed, &ended);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
