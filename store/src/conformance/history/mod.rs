@@ -5,13 +5,14 @@
 //! Every step is taken by the store and by the pure transitions of [`record`](crate::record), and the two replies must say
 //! the same. Fences and times are compared by their order, so the store's clock may be any.
 //!
-//! Beside the model, four things are watched that need none, so that a mistake in the model is noticed too:
+//! Beside the model, five things are watched that need none, so that a mistake in the model is noticed too:
 //!
 //! 1. Every new grant of a key has a greater fence than all grants of it before.
 //! 2. A key whose attempt may have run is not granted within its retention, unless it was released, resolved as not
 //!    executed, or taken over by a claim that allows it.
 //! 3. An answer, once recorded, does not change while it lives.
-//! 4. A completed key is not granted while its answer lives.
+//! 4. A completed key is neither granted nor resolved while its answer lives.
+//! 5. Nobody is told that its answer is recorded while another one stands.
 //!
 //! ```
 //! use idempotency_store::conformance::{history, run, Fixture};
@@ -160,7 +161,7 @@ impl std::error::Error for Divergence {}
 ///
 /// # Errors
 ///
-/// [`Divergence`] at the first step at which the two differ, or at which the store breaks one of the four watched laws.
+/// [`Divergence`] at the first step at which the two differ, or at which the store breaks one of the watched laws.
 pub async fn check<F: Fixture>(fixture: &F, steps: impl IntoIterator<Item = Step>) -> Result<Report, Divergence> {
     let mut world = World::new(fixture);
     let mut report = Report::default();

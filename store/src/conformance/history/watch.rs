@@ -9,8 +9,16 @@ pub(super) struct Watch {
     highest: Option<Fence>,
     /// Until when the key must not be granted as if it were new: an attempt may have run.
     spoken_for_until: Option<StoreTime>,
-    /// The answer that was recorded, and until when it lives.
-    answer: Option<(Answer, StoreTime)>,
+    answer: Option<Recording>,
+}
+
+/// An answer that was recorded.
+#[derive(Debug)]
+struct Recording {
+    answer: Answer,
+    until: StoreTime,
+    /// Who recorded it; `None` for a resolution.
+    by: Option<Fence>,
 }
 
 /// A law that the store broke.
@@ -25,7 +33,7 @@ impl Watch {
         is_new: bool,
         may_take_over: bool,
     ) -> Result<(), Broken> {
-        if self.live_answer(now).is_some() {
+        if self.live(now).is_some() {
             return Err("a completed key was granted while its answer lives");
         }
         if is_new {
@@ -54,24 +62,42 @@ impl Watch {
         self.spoken_for_until = None;
     }
 
-    /// The store says that this grant's answer is recorded. It may have been another one, recorded before.
-    pub(super) fn recorded(&mut self, now: StoreTime, grant: &Grant, answer: &Answer) {
-        if self.live_answer(now).is_none() {
-            self.answer = Some((answer.clone(), now.after(grant.terms.retention())));
-            self.kept(now, grant);
+    /// The store says that this grant's answer is recorded. Said again, it is the first one that stands.
+    pub(super) fn recorded(&mut self, now: StoreTime, grant: &Grant, answer: &Answer) -> Result<(), Broken> {
+        match self.live(now) {
+            Some(recording) if recording.by == Some(grant.fence) => Ok(()),
+            Some(_) => Err("an owner was told that its answer is recorded while another one stands"),
+            None => {
+                self.record(now, grant, answer, Some(grant.fence));
+                Ok(())
+            }
         }
+    }
+
+    /// Somebody who knows said what the answer to this grant was.
+    pub(super) fn resolved(&mut self, now: StoreTime, grant: &Grant, answer: &Answer) -> Result<(), Broken> {
+        if self.live(now).is_some() {
+            return Err("a completed key was resolved");
+        }
+        self.record(now, grant, answer, None);
+        Ok(())
+    }
+
+    fn record(&mut self, now: StoreTime, grant: &Grant, answer: &Answer, by: Option<Fence>) {
+        self.answer = Some(Recording { answer: answer.clone(), until: now.after(grant.terms.retention()), by });
+        self.kept(now, grant);
     }
 
     /// The store replayed this answer.
     pub(super) fn replayed(&self, now: StoreTime, answer: &Answer) -> Result<(), Broken> {
-        match self.live_answer(now) {
-            Some(known) if known == answer => Ok(()),
+        match self.live(now) {
+            Some(known) if known.answer == *answer => Ok(()),
             Some(_) => Err("a recorded answer changed"),
             None => Err("an answer was replayed that nobody recorded, or that has expired"),
         }
     }
 
-    fn live_answer(&self, now: StoreTime) -> Option<&Answer> {
-        self.answer.as_ref().filter(|(_, until)| now < *until).map(|(answer, _)| answer)
+    fn live(&self, now: StoreTime) -> Option<&Recording> {
+        self.answer.as_ref().filter(|recording| now < recording.until)
     }
 }

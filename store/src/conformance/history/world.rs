@@ -185,7 +185,7 @@ impl<S: Store> Turn<'_, S> {
         let current = place.record.clone();
         let model = place.model(record::complete(current.as_ref(), self.now, self.now, &grant.model, answer));
         match &store {
-            Recorded::Recorded | Recorded::Recreated => place.watch.recorded(self.now, &grant.store, answer),
+            Recorded::Recorded | Recorded::Recreated => place.watch.recorded(self.now, &grant.store, answer)?,
             Recorded::Lost(loss) => self.lost(place, loss)?,
         }
         place.agree("complete", &store, &model, said::recorded)
@@ -230,7 +230,7 @@ impl<S: Store> Turn<'_, S> {
             (Resolved::Resolved, Resolution::Completed(answer)) => {
                 // The record's own terms; the resolver need not know them.
                 let terms = before.map_or(grant.store.terms, |record| record.terms);
-                place.watch.recorded(self.now, &Grant { terms, ..grant.store }, &answer);
+                place.watch.resolved(self.now, &Grant { terms, ..grant.store }, &answer)?;
             }
             (Resolved::Conflict, _) => {}
         }
