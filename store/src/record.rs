@@ -307,7 +307,17 @@ pub fn release(
     };
     let owned = record.owner == attempt.owner && fence.is_none_or(|fence| fence == record.fence);
     match &record.state {
-        State::InFlight { .. } if owned => Transition::put(record.with_state(State::Released, now), Released::Released),
+        State::InFlight { .. } if owned && record.attempts <= 1 => {
+            Transition::put(record.with_state(State::Released, now), Released::Released)
+        }
+        // The attempt that took over did not run; an earlier one may have.
+        State::InFlight { checkpoint } if owned => {
+            let state = State::Indeterminate { reason: Reason::TakeoverReleased, checkpoint: checkpoint.clone() };
+            Transition::put(record.with_state(state, now), Released::Indeterminate)
+        }
+        State::Indeterminate { reason: Reason::TakeoverReleased, .. } if owned => {
+            Transition::keep(Released::Indeterminate)
+        }
         State::Released if record.owner == attempt.owner => Transition::keep(Released::Released),
         _ => Transition::keep(Released::Lost(record.loss(now, attempt.fingerprint))),
     }
