@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::Router;
 use idempotency_store::BoxStore;
-use idempotency_store::embedded::OpenError;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -22,7 +21,7 @@ use crate::exit::Failure;
 use crate::listen::{self, ListenError};
 use crate::payments::{self, Merchant, Payments};
 use crate::shutdown::Signals;
-use crate::store::{OpenStore, StoreChoice};
+use crate::store::{OpenStore, StoreChoice, StoreError};
 
 /// Known to everybody who reads this, so good for a demonstration only.
 const DEMO_SECRET: &str = "tower-idempotency demo secret";
@@ -35,7 +34,8 @@ pub(crate) struct Args {
     /// The address to listen on; port 0 takes any free one.
     #[arg(long, env = "DEMO_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
-    /// Where idempotency keys are kept: "memory" (gone when it ends) or "embedded:PATH" (a file that survives crashes).
+    /// Where idempotency keys are kept: "memory" (gone when it ends), "embedded:PATH" (a file that survives crashes), or
+    /// "redis://HOST:PORT" (a server that several services share).
     #[arg(long, env = "DEMO_STORE", value_name = "STORE", default_value_t = StoreChoice::default())]
     pub(crate) store: StoreChoice,
     /// The bank to charge at. Without it, a bank runs inside this process.
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// that everybody knows is used, with a warning.
     #[arg(long, env = "DEMO_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub(crate) secret: Option<String>,
+    /// How long to wait at the start for a Redis server that is not there yet.
+    #[arg(long, env = "DEMO_WAIT_FOR_STORE", value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) wait_for_store: Duration,
     /// How long requests may take to end when the service is stopped.
     #[arg(long, env = "DEMO_DRAIN", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) drain: Duration,
@@ -77,7 +80,7 @@ pub(crate) enum ConfigurationError {
     Ledger(#[from] ledger::OpenError),
     /// The store cannot be opened.
     #[error("{0} (see --store)")]
-    Store(#[from] OpenError),
+    Store(#[from] StoreError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -96,7 +99,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let _ = stop.send(());
     tokio::select! {
         () = service.rest.wind_down(server, args.drain) => Ok(ExitCode::SUCCESS),
-        () = signals.next() => Err(Failure::runtime("ended at once, as told; keys in flight are free when their leases lapse")),
+        () = signals.next() => Err(Failure::runtime("ended at once, as told; the outcome of what was in flight is unknown")),
     }
 }
 
@@ -122,7 +125,7 @@ impl Service {
         let secret = secret(args).map_err(ConfigurationError::Secret)?;
         let named = args.bank.as_deref().map(BankClient::new).transpose()?;
         let (listener, address) = listen::bind(&args.listen).await?;
-        let store = OpenStore::open(&args.store).await?;
+        let store = OpenStore::open(&args.store, args.wait_for_store).await?;
         let scope = Scope::extension(|merchant: &Merchant| merchant.0.as_bytes());
         let idempotency = IdempotencyLayer::new(store.store.clone(), scope, secret).timing(timing);
         let idempotency = idempotency.map_err(ConfigurationError::Timing)?;

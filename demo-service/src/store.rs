@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use std::time::{Duration, Instant};
+
 use idempotency_store::embedded::OpenError;
-use idempotency_store::{BoxStore, EmbeddedStore, MemoryStore};
+use idempotency_store::{BoxStore, EmbeddedStore, MemoryStore, RedisConfig, RedisConnectError, RedisStore};
 use thiserror::Error;
 
 /// Where the keys are when nobody says otherwise; `data/` is git-ignored.
@@ -18,11 +20,50 @@ pub(crate) enum StoreChoice {
     Memory,
     /// In a file of this host.
     Embedded(PathBuf),
+    /// In a Redis server, which other services may share.
+    Redis(Url),
+}
+
+/// The URL of a Redis server. It may hold a password, so it is shown without user and password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Url(String);
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", &self.0));
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        write!(f, "{scheme}://{place}")
+    }
+}
+
+/// The store cannot be opened.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    /// Its file.
+    #[error(transparent)]
+    File(#[from] OpenError),
+    /// Its server.
+    #[error("{}", chain(.0))]
+    Server(#[from] RedisConnectError),
+}
+
+/// An error and its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// The store's name cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("write it as memory, or as embedded:PATH with the path of a file")]
+#[error(
+    "write it as memory, as embedded:PATH with the path of a file, or as redis://HOST:PORT (rediss:// for TLS, unix:///PATH)"
+)]
 pub(crate) struct UnknownStore;
 
 impl Default for StoreChoice {
@@ -39,6 +80,9 @@ impl FromStr for StoreChoice {
             None if text == "memory" => Ok(Self::Memory),
             None if text == "embedded" => Ok(Self::default()),
             Some(("embedded", path)) if !path.is_empty() => Ok(Self::Embedded(path.into())),
+            Some(("redis" | "rediss" | "unix", _)) if RedisConfig::new(text).is_ok() => {
+                Ok(Self::Redis(Url(text.into())))
+            }
             _ => Err(UnknownStore),
         }
     }
@@ -49,6 +93,7 @@ impl fmt::Display for StoreChoice {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }
@@ -63,9 +108,12 @@ pub(crate) struct OpenStore {
 }
 
 impl OpenStore {
-    /// Opens what was chosen.
-    pub(crate) async fn open(choice: &StoreChoice) -> Result<Self, OpenError> {
+    /// Opens what was chosen. A server that is not there yet is tried again for as long as `patience` lasts.
+    pub(crate) async fn open(choice: &StoreChoice, patience: Duration) -> Result<Self, StoreError> {
         match choice {
+            StoreChoice::Redis(url) => {
+                Ok(Self { store: BoxStore::new(connect(&url.0, patience).await?), embedded: None })
+            }
             StoreChoice::Memory => Ok(Self { store: BoxStore::new(MemoryStore::new()), embedded: None }),
             StoreChoice::Embedded(path) => {
                 create_directory(path).await;
@@ -79,6 +127,21 @@ impl OpenStore {
     pub(crate) async fn close(&self) {
         if let Some(embedded) = &self.embedded {
             embedded.close().await;
+        }
+    }
+}
+
+/// How often a server that is not there yet is tried.
+const RETRY: Duration = Duration::from_millis(250);
+
+async fn connect(url: &str, patience: Duration) -> Result<RedisStore, RedisConnectError> {
+    let begun = Instant::now();
+    loop {
+        match RedisStore::connect(url).await {
+            Err(RedisConnectError::Unreachable(_) | RedisConnectError::Silent) if begun.elapsed() < patience => {
+                tokio::time::sleep(RETRY).await;
+            }
+            connected => return connected,
         }
     }
 }
@@ -103,8 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn shows_no_password() {
+        let choice: StoreChoice = "redis://user:secret@127.0.0.1:6379/1".parse().unwrap_or_default();
+        assert_eq!(choice.to_string(), "redis://127.0.0.1:6379/1");
+        assert_eq!(format!("{choice:?}"), "Redis(redis://127.0.0.1:6379/1)");
+    }
+
+    #[test]
     fn refuses_what_it_does_not_know() {
-        for text in ["", "Memory", "memory:", "redis://127.0.0.1", "embedded:"] {
+        for text in ["", "Memory", "memory:", "redis:", "http://127.0.0.1", "embedded:"] {
             assert_eq!(text.parse::<StoreChoice>(), Err(UnknownStore), "{text:?}");
         }
     }

@@ -27,8 +27,8 @@ use crate::{
 /// all verbs from [`record`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an idempotency store",
-    label = "expected a store: `MemoryStore`, `EmbeddedStore`, a `BoxStore`, or an `Arc` of one",
-    note = "open a store first, e.g. `MemoryStore::new()` or `EmbeddedStore::open(path).await?`",
+    label = "expected a store: `MemoryStore`, `EmbeddedStore`, `RedisStore`, a `BoxStore`, or an `Arc` of one",
+    note = "open a store first, e.g. `MemoryStore::new()` or `RedisStore::connect(url).await?`",
     note = "to write your own, implement `idempotency_store::Transact` or `idempotency_store::Store`"
 )]
 pub trait Store: Send + Sync + 'static {
@@ -86,8 +86,8 @@ pub trait Store: Send + Sync + 'static {
 /// A store whose engine reads and writes one record atomically. It gets [`Store`] for free.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an idempotency store",
-    label = "expected a store: `MemoryStore`, `EmbeddedStore`, a `BoxStore`, or an `Arc` of one",
-    note = "open a store first, e.g. `MemoryStore::new()` or `EmbeddedStore::open(path).await?`",
+    label = "expected a store: `MemoryStore`, `EmbeddedStore`, `RedisStore`, a `BoxStore`, or an `Arc` of one",
+    note = "open a store first, e.g. `MemoryStore::new()` or `RedisStore::connect(url).await?`",
     note = "to write your own, implement `idempotency_store::Transact` or `idempotency_store::Store`"
 )]
 pub trait Transact: Send + Sync + 'static {
