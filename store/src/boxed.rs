@@ -15,6 +15,7 @@ type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 
 /// Any store behind one type. Cloning shares the store; each verb costs one allocation more.
 ///
 /// ```
+/// # #[cfg(feature = "memory")] {
 /// use idempotency_store::{BoxStore, Deadline, MemoryStore, Store};
 /// use std::time::Duration;
 ///
@@ -22,6 +23,7 @@ type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 
 /// let store = BoxStore::new(MemoryStore::new());
 /// assert!(store.ping(Deadline::after(Duration::from_secs(1))).await.is_ok());
 /// # });
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct BoxStore(Arc<dyn Erased>);

@@ -4,6 +4,8 @@
 //! Give the suite a [`Fixture`], and one line makes a `#[test]` of each law:
 //!
 //! ```
+//! # #[cfg(feature = "memory")]
+//! # mod memory {
 //! use idempotency_store::conformance::Fixture;
 //! use idempotency_store::{ManualClock, MemoryStore};
 //! use std::sync::Arc;
@@ -36,10 +38,15 @@
 //! mod boxed {
 //!     idempotency_store::conformance!(idempotency_store::conformance::Boxed<super::Memory>);
 //! }
-//! # fn main() {
-//! #     // One of the tests that the macro has made, run by hand: a doctest has no harness.
-//! #     use idempotency_store::conformance::{run, complete};
+//! # // One of the tests that the macro has made, run by hand: a doctest has no harness.
+//! # pub fn run() {
+//! #     use idempotency_store::conformance::{complete, run};
 //! #     run(complete::complete_past_the_deadline_is_recorded::<Memory>());
+//! # }
+//! # }
+//! # fn main() {
+//! #     #[cfg(feature = "memory")]
+//! #     memory::run();
 //! # }
 //! ```
 //!
@@ -79,7 +86,8 @@ use crate::{BoxStore, Store};
 /// The fixture is also the guard of what the store needs: a temporary directory, a server's process, a key prefix. The
 /// laws open one each and drop it at their end.
 pub trait Fixture: Sized + Send + Sync + 'static {
-    /// The store under test.
+    /// The store under test. If it is not `Clone` and is to be tested boxed too, name an [`Arc`](std::sync::Arc) of it
+    /// here: that is a store as well.
     type Store: Store;
 
     /// A store that holds none of the keys that the laws draw at random.
@@ -96,6 +104,8 @@ pub trait Fixture: Sized + Send + Sync + 'static {
 }
 
 /// The fixture of a store behind [`BoxStore`], so that the boxed twin keeps the same laws.
+///
+/// It takes a clone of the fixture's store, so [`Fixture::Store`] must be `Clone`: an [`Arc`](std::sync::Arc) of a store is.
 pub struct Boxed<F> {
     fixture: F,
     store: BoxStore,
@@ -230,6 +240,7 @@ macro_rules! conformance {
                 release_of_another_owners_tombstone_is_lost,
                 release_needs_the_owner_and_its_fence,
                 release_after_a_takeover_is_lost,
+                release_of_a_takeover_is_no_release,
                 release_of_a_completed_key_is_lost,
                 release_of_an_abandoned_key_is_lost,
                 release_of_an_absent_key_refuses_its_late_claim,

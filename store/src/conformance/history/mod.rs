@@ -15,6 +15,7 @@
 //! 5. Nobody is told that its answer is recorded while another one stands.
 //!
 //! ```
+//! # #[cfg(feature = "memory")] {
 //! use idempotency_store::conformance::{history, run, Fixture};
 //! # use idempotency_store::{ManualClock, MemoryStore};
 //! # struct Memory(MemoryStore, std::sync::Arc<ManualClock>);
@@ -37,6 +38,7 @@
 //!     let report = history::check(&fixture, history::steps(42).take(1000)).await.unwrap();
 //!     assert_eq!(report.steps, 1000);
 //! });
+//! # }
 //! ```
 
 mod said;
