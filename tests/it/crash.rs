@@ -64,7 +64,7 @@ impl Crashed {
 }
 
 /// Retries until the lease of the dead owner has lapsed. Until then it is in flight, and never anything else.
-async fn until_indeterminate<F: Future<Output = Reply>>(mut send: impl FnMut() -> F) {
+pub(crate) async fn until_indeterminate<F: Future<Output = Reply>>(mut send: impl FnMut() -> F) {
     let lapsed = eventually("the lease lapses", || {
         let answer = send();
         async move {

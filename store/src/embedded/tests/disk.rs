@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use redb::{Builder, StorageBackend};
 
@@ -58,9 +59,11 @@ impl Disk {
         self.0.1.notify_all();
     }
 
-    /// Waits until a sync is stalled.
+    /// Waits until a sync is stalled. A store that never syncs fails the test instead of hanging it.
     pub(super) fn wait_until_stalled(&self) {
-        drop(self.0.1.wait_while(self.state(), |state| !state.stalled).unwrap());
+        let patience = Duration::from_secs(30);
+        let (state, _) = self.0.1.wait_timeout_while(self.state(), patience, |state| !state.stalled).unwrap();
+        assert!(state.stalled, "the store did not sync");
     }
 
     /// How often the database was opened.
