@@ -15,6 +15,7 @@ mod crash;
 mod disconnect;
 mod faulty;
 mod owner_life;
+mod redis_tools;
 mod response;
 mod service;
 mod shutdown;
@@ -25,3 +26,6 @@ const APP: &str = env!("CARGO_BIN_EXE_app");
 
 /// The demo service.
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
+
+/// A process that has a `redis-server`.
+const REDIS_OWNER: &str = env!("CARGO_BIN_EXE_redis-owner");

@@ -9,6 +9,7 @@
 //! | [`Downstream`] | where handlers have their effects, and the judge of how many there were |
 //! | [`Process`] | the demo's real server and bank, with signals |
 //! | [`Relay`] | the line between server and bank, held at a chosen point |
+//! | [`RedisServer`] | a real Redis of one's own, with signals and restarts |
 //! | [`Reply`] | an answer with every byte that a test may compare |
 //!
 //! Two rules keep the scenarios honest. Nothing waits for a guessed time: what is awaited is an event, and one that does
@@ -34,6 +35,9 @@ mod gate;
 mod handlers;
 mod process;
 pub mod raw;
+mod redis_options;
+mod redis_probe;
+mod redis_server;
 mod relay;
 mod reply;
 mod service;
@@ -46,6 +50,9 @@ pub use faults::{Fault, Faults, Faulty, Verb};
 pub use gate::Gate;
 pub use handlers::Run;
 pub use process::{Process, command, die_with_parent};
+pub use redis_options::RedisOptions;
+pub use redis_probe::Commands;
+pub use redis_server::RedisServer;
 pub use relay::Relay;
 pub use reply::{Reply, reply, try_reply};
 pub use service::{Bank, Options, Server};

@@ -74,40 +74,24 @@ impl Process {
 
     /// Stops it with SIGSTOP, and waits until it stands still.
     pub async fn pause(&self) {
-        self.signal(Signal::STOP);
-        eventually("the process stands still", || async { (self.state() == 'T').then_some(()) }).await;
+        signal(self.id(), Signal::STOP);
+        until_stopped(self.id()).await;
     }
 
     /// Lets it go on with SIGCONT.
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
+        signal(self.id(), Signal::CONT);
     }
 
     /// Asks it to end with SIGTERM.
     pub fn terminate(&self) {
-        self.signal(Signal::TERM);
+        signal(self.id(), Signal::TERM);
     }
 
     /// Waits until it has ended by itself.
     pub async fn ended(mut self) -> ExitStatus {
         let status = within("the process ends", self.child.wait()).await;
         status.expect("a child can be waited for")
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("a child can be signalled");
-    }
-
-    fn pid(&self) -> Pid {
-        i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process number")
-    }
-
-    /// The letter for its state in `/proc`, after the name in parentheses.
-    fn state(&self) -> char {
-        let path = format!("/proc/{}/stat", self.pid().as_raw_nonzero());
-        let stat = std::fs::read_to_string(&path).expect("a running process");
-        let after_name = stat.rsplit(") ").next();
-        after_name.and_then(|state| state.chars().next()).expect("a state")
     }
 }
 
@@ -125,6 +109,24 @@ pub fn command(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsS
 pub fn die_with_parent() {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).expect("Linux can do that");
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub(crate) fn signal(id: u32, signal: Signal) {
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a process number");
+    kill_process(pid, signal).expect("a child can be signalled");
+}
+
+/// Waits until a child that was sent SIGSTOP stands still.
+pub(crate) async fn until_stopped(id: u32) {
+    eventually("the process stands still", || async { (state(id) == 'T').then_some(()) }).await;
+}
+
+/// The letter for a process's state in `/proc`, after the name in parentheses.
+fn state(id: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("a running process");
+    let after_name = stat.rsplit(") ").next();
+    after_name.and_then(|state| state.chars().next()).expect("a state")
 }
 
 /// Keeps what comes line by line, so that the process never waits for a reader.

@@ -1,0 +1,3 @@
+//! The tools of the Redis scenarios, tried on Redis itself.
+
+mod server;
