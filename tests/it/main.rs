@@ -15,6 +15,7 @@ mod crash;
 mod disconnect;
 mod faulty;
 mod owner_life;
+mod redis_laws;
 mod redis_tools;
 mod response;
 mod service;

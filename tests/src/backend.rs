@@ -85,10 +85,12 @@ impl Backend for Embedded {
 macro_rules! on_each_store {
     (durable: $($durable:ident),+ $(,)?) => {
         $crate::on_store!(embedded, $crate::backend::Embedded, $($durable),+);
+        $crate::on_store!(redis, $crate::Redis, $($durable),+);
     };
     ($($scenario:ident),+ $(,)? $(; durable: $($durable:ident),+ $(,)?)?) => {
         $crate::on_store!(memory, $crate::backend::Memory, $($scenario),+);
         $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+ $(, $($durable),+)?);
+        $crate::on_store!(redis, $crate::Redis, $($scenario),+ $(, $($durable),+)?);
     };
 }
 
