@@ -1,4 +1,4 @@
-//! The application in a process of its own, on an embedded store, told from outside how its store fails: for what only a
+//! The application in a process of its own, on a store that outlives it, told from outside how its store fails: for what only a
 //! process that dies at a chosen point can show.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use idempotency_store::{BoxStore, EmbeddedStore};
+use idempotency_store::{BoxStore, EmbeddedStore, RedisStore};
 use reqwest::RequestBuilder;
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -27,7 +27,7 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// Starts the program at `program`, which is nothing but [`main`], with its keys in the file that `served` names
+    /// Starts the program at `program`, which is nothing but [`main`], with its keys where `served` says
     /// ([`Backend::served`](crate::Backend::served)). A client waits at most `completion_wait` for its answer's record.
     pub async fn start(
         program: &str,
@@ -36,9 +36,8 @@ impl Alone {
         lease: Duration,
         completion_wait: Duration,
     ) -> Self {
-        let path = served.strip_prefix("embedded:").expect("an embedded store");
         let [lease, wait] = [lease, completion_wait].map(|duration| duration.as_millis().to_string());
-        let command: Command = process::command(program, [path, &downstream.url(), &lease, &wait]);
+        let command: Command = process::command(program, [served, &downstream.url(), &lease, &wait]);
         let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
         Self { process: Process::start(command).await, http }
     }
@@ -86,13 +85,12 @@ impl Alone {
 pub async fn main() {
     process::die_with_parent();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, downstream, lease, wait] = arguments.as_slice() else {
-        panic!("PATH DOWNSTREAM LEASE COMPLETION_WAIT, not {arguments:?}")
+    let [served, downstream, lease, wait] = arguments.as_slice() else {
+        panic!("STORE DOWNSTREAM LEASE COMPLETION_WAIT, not {arguments:?}")
     };
     let [lease, wait] = [lease, wait].map(|millis| Duration::from_millis(millis.parse().expect("milliseconds")));
 
-    let store = EmbeddedStore::open(path).await.expect("the store opens");
-    let store = Faulty::new(BoxStore::new(store));
+    let store = Faulty::new(open(served).await);
     let faults = Arc::new(store.faults());
     let scope = Scope::header(MERCHANT.parse().expect("a name"));
     let layer = IdempotencyLayer::new(store, scope, Secret::new(SECRET).expect("long enough")).required();
@@ -110,6 +108,13 @@ pub async fn main() {
         println!("listening on http://{}", listener.local_addr().expect("an address"));
     }
     axum::serve(listener, app).await.expect("it serves");
+}
+
+async fn open(served: &str) -> BoxStore {
+    match served.strip_prefix("embedded:") {
+        Some(path) => BoxStore::new(EmbeddedStore::open(path).await.expect("the store opens")),
+        None => BoxStore::new(RedisStore::connect(served).await.expect("the store connects")),
+    }
 }
 
 async fn fail(State(faults): State<Arc<Faults>>, Path(fault): Path<String>) -> StatusCode {

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 /// A fresh, empty store for one scenario, and the clock that it judges by.
 pub trait Backend: Sized + Send + Sync + 'static {
+    /// How much time may pass for the store by itself, between two moments that a scenario takes for one.
+    const DRIFT: Duration = Duration::ZERO;
+
     /// Opens one that shares nothing with any other scenario.
     fn open() -> impl Future<Output = Self> + Send;
 
