@@ -112,6 +112,7 @@
 //! | `axum` | yes | the extractor [`Idempotency`]; the original path of nested routers in the fingerprint |
 //! | `memory` | yes | [`store::MemoryStore`] |
 //! | `embedded` | no | `store::EmbeddedStore`: durable, in one file |
+//! | `redis` | no | `store::RedisStore`: shared by several servers |
 //!
 //! [tower]: https://docs.rs/tower
 

@@ -118,6 +118,7 @@
 //! | store | survives | shared by | a claim costs |
 //! |---|---|---|---|
 //! | `MemoryStore` | nothing | the tasks of one process | a map access |
+//! | `RedisStore` | what its server's settings survive | any number of servers | a round trip, shared with others on the line |
 //! | `EmbeddedStore` | `kill -9`, loss of power | the tasks of one process, one file | a commit to the disk, shared by those who wait |
 //!
 //! [`BoxStore`] holds any of them, for choosing at run time.
@@ -128,6 +129,7 @@
 //! |---|---|---|
 //! | `memory` | yes | `MemoryStore`, bounded, in this process's memory |
 //! | `embedded` | | `EmbeddedStore`, durable, in one file of this host; needs rustc 1.90 and a tokio runtime |
+//! | `redis` | | `RedisStore`, in a Redis server that several processes share; needs rustc 1.88 and a tokio runtime |
 //! | `conformance` | | the suite of laws, for tests of stores |
 //!
 //! Features add stores; none changes how another behaves. The crate itself needs rustc 1.85.
