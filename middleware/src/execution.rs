@@ -21,15 +21,15 @@ use crate::answer::{HandlerAnswer, Patience};
 use crate::body::{End, RequestBody, ResponseBody, gather};
 use crate::config::OnDisconnect;
 use crate::context::Idempotency;
-use crate::decision::{Decision, Told, decide, superseded};
+use crate::decision::{Decision, decide, superseded};
 use crate::engine::{Completion, Engine, NotHeld, Tenure, Unclaimed};
 use crate::fingerprint::fingerprint;
-use crate::headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED, REPLAYED, UNRECORDED};
+use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
 use crate::key::IdempotencyKey;
 use crate::panic::{Panicked, caught};
-use crate::recorded::RecordedAnswer;
 use crate::recording::{Verdict, verdict};
 use crate::rejection::Rejection;
+use crate::reply::{rejected, spoken};
 use crate::settings::Settings;
 
 /// What the layer asks of the service that it wraps: that a task of its own can call it.
@@ -280,25 +280,4 @@ async fn settle<S: Store, RB: HttpBody>(
         }
         Completion::Superseded(loss) => spoken(settings, superseded(loss)),
     }
-}
-
-/// The answer of an attempt whose word is not its own handler's.
-fn spoken<RB: Body>(settings: &Settings, told: Told) -> Response<ResponseBody<RB>> {
-    match told {
-        Told::Replay(recorded) => replayed(recorded),
-        Told::Reject(rejection) => rejected(settings, rejection),
-    }
-}
-
-fn replayed<RB: Body>(recorded: RecordedAnswer) -> Response<ResponseBody<RB>> {
-    let mut response = Response::new(ResponseBody::gathered(recorded.body, recorded.trailers));
-    *response.status_mut() = recorded.status;
-    *response.headers_mut() = recorded.headers;
-    response.headers_mut().insert(IDEMPOTENT_REPLAYED, REPLAYED);
-    response
-}
-
-fn rejected<RB: Body>(settings: &Settings, rejection: Rejection) -> Response<ResponseBody<RB>> {
-    tracing::debug!(rejection = rejection.kind().name(), "answered instead of the handler");
-    settings.rejections.respond(rejection).map(|body| ResponseBody::gathered(body, None))
 }

@@ -133,6 +133,7 @@ mod recorded;
 mod recording;
 mod rejection;
 mod rejection_style;
+mod reply;
 mod scope;
 mod secret;
 mod service;

@@ -214,6 +214,7 @@ mod memory;
 pub mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod state;
 mod store;
 mod time;
 mod verbs;

@@ -10,56 +10,14 @@
 
 use std::time::Duration;
 
+pub use crate::state::{RELEASED_TOMBSTONE, Record, State};
 use crate::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Fence, Fingerprint, Grant, Loss,
-    OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, StoreTime, Terms,
+    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Fence, Grant, Loss, OnAbandoned, Owner,
+    Reason, Recorded, Released, Renewed, Resolution, Resolved, StoreTime, Terms,
 };
-
-/// How long a released key refuses delayed packets of the attempt that released it.
-pub const RELEASED_TOMBSTONE: Duration = Duration::from_secs(60);
 
 /// A caller's high-water that is further ahead of the store's clock than this is not spread to other keys.
 pub const MAX_HIGH_WATER_LEAD: Duration = Duration::from_secs(60 * 60);
-
-/// What is known of one key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
-    /// Where in its life the key is.
-    pub state: State,
-    /// Who holds it, or held it last.
-    pub owner: Owner,
-    /// The fence of that owner.
-    pub fence: Fence,
-    /// How many attempts were granted the key.
-    pub attempts: u32,
-    /// What the request was.
-    pub fingerprint: Fingerprint,
-    /// The terms that the key was claimed on.
-    pub terms: Terms,
-    /// When the state began, or the lease was renewed.
-    pub since: StoreTime,
-}
-
-/// Where in its life a key is. *Indeterminate* is marked here or derived: in flight and past the lease.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum State {
-    /// An owner holds the lease.
-    InFlight {
-        /// What this or an earlier owner noted.
-        checkpoint: Option<Checkpoint>,
-    },
-    /// Done; every later attempt gets this.
-    Completed(Answer),
-    /// Its owner gave up and nobody knows whether it ran.
-    Indeterminate {
-        /// Why the owner gave up.
-        reason: Reason,
-        /// What an owner noted.
-        checkpoint: Option<Checkpoint>,
-    },
-    /// Known not to have run.
-    Released,
-}
 
 /// What a verb does to the record, and what it answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,74 +35,6 @@ impl<R> Transition<R> {
 
     const fn put(record: Record, reply: R) -> Self {
         Self { write: Some(record), reply }
-    }
-}
-
-impl Record {
-    /// When the record ceases to exist. Every verb judges this by itself; removing expired records is housekeeping.
-    pub fn expires_at(&self) -> StoreTime {
-        self.since.after(match self.state {
-            State::Released => RELEASED_TOMBSTONE,
-            _ => self.terms.retention(),
-        })
-    }
-
-    /// The time until the lease lapses; zero when it has.
-    pub fn remaining(&self, now: StoreTime) -> Duration {
-        self.terms.lease().saturating_sub(now.since(self.since))
-    }
-
-    fn has_lapsed(&self, now: StoreTime) -> bool {
-        self.remaining(now).is_zero()
-    }
-
-    fn is_held_by(&self, grant: &Grant) -> bool {
-        self.owner == grant.attempt.owner && self.fence == grant.fence
-    }
-
-    fn completed(&self, answer: &Answer) -> Completed {
-        Completed { answer: answer.clone(), fence: self.fence, recorded_at: self.since }
-    }
-
-    pub(crate) fn grant(&self, attempt: Attempt) -> Grant {
-        Grant { attempt, fence: self.fence, number: self.attempts, terms: self.terms }
-    }
-
-    /// The checkpoint of a key that nobody runs: marked indeterminate, or in flight and lapsed.
-    fn indeterminate(&self, now: StoreTime) -> Option<&Option<Checkpoint>> {
-        match &self.state {
-            State::Indeterminate { checkpoint, .. } => Some(checkpoint),
-            State::InFlight { checkpoint } if self.has_lapsed(now) => Some(checkpoint),
-            _ => None,
-        }
-    }
-
-    /// How the key stands for an attempt that does not hold it.
-    fn loss(&self, now: StoreTime, fingerprint: Fingerprint) -> Loss {
-        match &self.state {
-            State::Released => Loss::Released,
-            _ if self.fingerprint != fingerprint => Loss::Mismatch,
-            State::Completed(answer) => Loss::Completed(self.completed(answer)),
-            State::InFlight { .. } if !self.has_lapsed(now) => Loss::InFlight { remaining: self.remaining(now) },
-            State::InFlight { .. } | State::Indeterminate { .. } => Loss::Indeterminate,
-        }
-    }
-
-    fn with_state(&self, state: State, since: StoreTime) -> Self {
-        Self { state, since, ..*self }
-    }
-
-    /// The record that `grant` would have written, for a store that lost it.
-    const fn of_grant(grant: &Grant, state: State, since: StoreTime) -> Self {
-        Self {
-            state,
-            owner: grant.attempt.owner,
-            fence: grant.fence,
-            attempts: grant.number,
-            fingerprint: grant.attempt.fingerprint,
-            terms: grant.terms,
-            since,
-        }
     }
 }
 
