@@ -12,7 +12,7 @@ use reqwest::{Client, Response};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 /// The program with these arguments, in a directory of its own.
@@ -22,11 +22,21 @@ fn program(directory: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A program that runs until it is told to stop.
+/// A program that runs until it is told to stop, or its test has failed.
 struct Server {
-    child: Child,
+    child: Option<Child>,
     stdout: BufReader<ChildStdout>,
     address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Refused only if it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 impl Server {
@@ -36,12 +46,13 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").expect("it says where it listens").to_owned();
-        Self { child, stdout, address }
+        Self { child: Some(child), stdout, address }
     }
 
     /// Sends it a signal.
     fn signal(&self, signal: &str) {
-        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        let killed =
+            Command::new("kill").args([signal, &self.child.as_ref().unwrap().id().to_string()]).status().unwrap();
         assert!(killed.success());
     }
 
@@ -54,7 +65,7 @@ impl Server {
     fn wait(mut self) -> (String, Output) {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
-        (rest, self.child.wait_with_output().unwrap())
+        (rest, self.child.take().unwrap().wait_with_output().unwrap())
     }
 }
 
@@ -141,11 +152,15 @@ async fn pay_slowly(address: String) -> Response {
     request.header("idempotency-key", "k1").send().await.unwrap()
 }
 
-/// Pays, and returns when the payment is under way: then the same once more is in flight.
-async fn begin_to_pay(address: &str) -> tokio::task::JoinHandle<Response> {
-    let paying = tokio::spawn(pay_slowly(address.to_owned()));
-    while !paying.is_finished() && pay_slowly(address.to_owned()).await.status() != 409 {}
-    assert!(!paying.is_finished());
+/// Pays twice at once, and returns when one of them has been told that the other is under way: the other.
+async fn begin_to_pay(address: &str) -> JoinHandle<Response> {
+    let pay = || tokio::spawn(pay_slowly(address.to_owned()));
+    let (mut one, mut other) = (pay(), pay());
+    let (told, paying) = tokio::select! {
+        told = &mut one => (told, other),
+        told = &mut other => (told, one),
+    };
+    assert_eq!(told.unwrap().status(), 409);
     paying
 }
 

@@ -2,7 +2,6 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and shows what it ran")]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -61,21 +60,21 @@ fn a_server_that_cannot_start_is_quoted() {
 fn a_storm_that_is_stopped_takes_its_server_along() {
     let directory = tempfile::tempdir().unwrap();
     let mut storm = storm(directory.path(), "--payments 100000 --kill-every 200ms").spawn().unwrap();
-    let mut announced = String::new();
-    BufReader::new(storm.stdout.take().unwrap()).read_line(&mut announced).unwrap();
     let place = directory.path().to_string_lossy().into_owned();
     let began = Instant::now();
-    while !is_mentioned(&place) && began.elapsed() < Duration::from_secs(20) {
-        std::thread::yield_now();
+    let mut started = false;
+    while !started && began.elapsed() < Duration::from_secs(20) {
+        started = is_mentioned(&place);
     }
-    assert!(is_mentioned(&place), "no server was started");
+    // Before anything is asserted: a test that fails must not leave it running either.
     assert!(Command::new("kill").args(["-TERM", &storm.id().to_string()]).status().unwrap().success());
     assert_eq!(storm.wait().unwrap().code(), Some(2));
+    assert!(started, "no server was started");
     assert!(!is_mentioned(&place), "the server outlived the storm");
 }
 
 /// Whether a process has this in its arguments; the server's name its store, and that lies in the test's own directory.
 fn is_mentioned(place: &str) -> bool {
-    let listed = Command::new("ps").args(["-A", "-o", "args"]).output().unwrap();
+    let listed = Command::new("ps").args(["-A", "-ww", "-o", "args"]).output().unwrap();
     String::from_utf8_lossy(&listed.stdout).contains(place)
 }

@@ -7,10 +7,20 @@ use http::response::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use idempotency_store::Answer;
+use tokio::time::Instant;
 
-use crate::body::{End, Gathered, ResponseBody, gather};
-use crate::headers::AllowList;
+use crate::body::{End, Gathered, ResponseBody, gather_until};
+use crate::headers::{AllowList, strip_own};
 use crate::recorded::{NotKept, RecordedAnswer};
+
+/// How much of an answer is read before it is recorded, and until when.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    /// Bytes of the body.
+    pub(crate) limit: usize,
+    /// The end of the maximal execution: what is not complete by then is a stream.
+    pub(crate) until: Instant,
+}
 
 /// A response whose body was read as far as it can be recorded.
 pub(crate) struct HandlerAnswer<RB: Body> {
@@ -20,13 +30,14 @@ pub(crate) struct HandlerAnswer<RB: Body> {
 }
 
 impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
-    /// Reads the body up to `limit` bytes; nothing of a stream, whose end may never come.
-    pub(crate) async fn gather(parts: Parts, body: RB, limit: usize) -> Self {
+    /// Reads the body as long as there is patience; nothing of a stream, whose end may never come.
+    pub(crate) async fn gather(mut parts: Parts, body: RB, patience: Patience) -> Self {
+        strip_own(&mut parts.headers);
         let mut body = Box::pin(body);
         let gathered = if is_stream(&parts) {
-            Gathered { data: Bytes::new(), end: End::OverLimit }
+            Gathered { data: Bytes::new(), end: End::Unfinished }
         } else {
-            gather(body.as_mut(), limit).await
+            gather_until(body.as_mut(), patience.limit, patience.until).await
         };
         Self { parts, gathered, body }
     }
@@ -38,7 +49,7 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
         };
         let recorded = RecordedAnswer {
             status: self.parts.status,
-            headers: allow_list.filter(&self.parts.headers),
+            headers: allow_list.filter(&self.parts.headers, trailers.is_some()),
             body: self.gathered.data.clone(),
             trailers: trailers.clone(),
         };

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 
 pin_project_lite::pin_project! {
     /// The request body that the inner service gets: the client's own for a request that passes through, otherwise the
@@ -49,8 +50,8 @@ pub(crate) struct Gathered<E> {
 pub(crate) enum End<E> {
     /// All of it was read.
     Complete(Option<HeaderMap>),
-    /// It is over the limit; the rest is still in the body.
-    OverLimit,
+    /// It is over the limit, or took too long; the rest is still in the body.
+    Unfinished,
     /// It failed.
     Failed(E),
 }
@@ -58,24 +59,21 @@ pub(crate) enum End<E> {
 /// Reads `body` up to `limit` bytes. Nothing is read of a body that says beforehand that it is larger.
 ///
 /// Cancel safety: what was read is lost.
-pub(crate) async fn gather<B: Body<Data = Bytes>>(mut body: Pin<&mut B>, limit: usize) -> Gathered<B::Error> {
+pub(crate) async fn gather<B: Body<Data = Bytes>>(body: Pin<&mut B>, limit: usize) -> Gathered<B::Error> {
     let mut data = Data::default();
-    let mut trailers = None;
-    let announced = body.size_hint().lower();
-    if usize::try_from(announced).map_or(true, |announced| announced > limit) {
-        return Gathered { data: Bytes::new(), end: End::OverLimit };
-    }
-    while let Some(frame) = body.frame().await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(bytes)) => data.push(bytes),
-            Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
-            Err(error) => return Gathered { data: data.finish(), end: End::Failed(error) },
-        }
-        if data.len() > limit {
-            return Gathered { data: data.finish(), end: End::OverLimit };
-        }
-    }
-    Gathered { data: data.finish(), end: End::Complete(trailers) }
+    let end = data.fill(body, limit).await;
+    Gathered { data: data.finish(), end }
+}
+
+/// As [`gather`], but leaves off at a time, with what was read until then.
+pub(crate) async fn gather_until<B: Body<Data = Bytes>>(
+    body: Pin<&mut B>,
+    limit: usize,
+    until: Instant,
+) -> Gathered<B::Error> {
+    let mut data = Data::default();
+    let end = timeout_at(until, data.fill(body, limit)).await.unwrap_or(End::Unfinished);
+    Gathered { data: data.finish(), end }
 }
 
 /// Frames in one buffer; a body of one frame, the usual case, is not copied.
@@ -86,6 +84,26 @@ struct Data {
 }
 
 impl Data {
+    /// Cancel safe: what was read is in `self`.
+    async fn fill<B: Body<Data = Bytes>>(&mut self, mut body: Pin<&mut B>, limit: usize) -> End<B::Error> {
+        let announced = body.size_hint().lower();
+        if usize::try_from(announced).map_or(true, |announced| announced > limit) {
+            return End::Unfinished;
+        }
+        let mut trailers = None;
+        while let Some(frame) = body.frame().await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(bytes)) => self.push(bytes),
+                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+                Err(error) => return End::Failed(error),
+            }
+            if self.len() > limit {
+                return End::Unfinished;
+            }
+        }
+        End::Complete(trailers)
+    }
+
     fn push(&mut self, bytes: Bytes) {
         if self.len() == 0 {
             self.first = bytes;
@@ -134,7 +152,7 @@ impl<B: Body> ResponseBody<B> {
         let data = some_data(gathered.data);
         let inner = match gathered.end {
             End::Complete(trailers) => Either::Gathered { data, trailers },
-            End::OverLimit => Either::Resumed { data, rest: body },
+            End::Unfinished => Either::Resumed { data, rest: body },
             End::Failed(error) => Either::Failed { data, error: Some(error) },
         };
         Self { inner }
@@ -176,7 +194,9 @@ impl<B: Body<Data = Bytes>> Body for Either<B> {
         let len = |data: &Option<Bytes>| data.as_ref().map_or(0, |data| data.len() as u64);
         match self {
             Self::Passed { body } => body.size_hint(),
-            Self::Gathered { data, .. } => SizeHint::with_exact(len(data)),
+            // With an exact size hyper sends a content-length, after which HTTP/1.1 has no place for trailers.
+            Self::Gathered { data, trailers: Some(_) } => shifted(&SizeHint::default(), len(data)),
+            Self::Gathered { data, trailers: None } => SizeHint::with_exact(len(data)),
             Self::Resumed { data, rest } => shifted(&rest.size_hint(), len(data)),
             Self::Failed { .. } => SizeHint::default(),
         }

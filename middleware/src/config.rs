@@ -108,6 +108,7 @@ impl Timing {
 
 /// What happens to a running handler when its client leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum OnDisconnect {
     /// The handler finishes and its answer is recorded, ready for the retry that is about to come.
     #[default]

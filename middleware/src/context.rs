@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time;
 
 use idempotency_store::{Fence, Grant, Lease};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::engine::Hold;
 use crate::key::IdempotencyKey;
 use crate::secret::Secret;
 
-/// The attempt that a handler runs in. It is in the extensions of every request that carries a key; with the feature
-/// `axum` it is an extractor, and `Option<Idempotency>` is one for routes where the key is optional.
+/// The attempt that a handler runs in. It is in the extensions of every request that runs under a key; with the feature
+/// `axum` it is an extractor, and `Option<Idempotency>` is one for routes where the key is optional or the method may be
+/// safe.
 ///
 /// `Clone` is cheap.
 #[derive(Clone)]
@@ -21,7 +24,7 @@ struct Inner {
     key: IdempotencyKey,
     grant: Grant,
     claimed_at: Instant,
-    lost: watch::Receiver<bool>,
+    hold: watch::Receiver<Hold>,
     secret: Secret,
 }
 
@@ -30,10 +33,10 @@ impl Idempotency {
         key: IdempotencyKey,
         grant: Grant,
         claimed_at: Instant,
-        lost: watch::Receiver<bool>,
+        hold: watch::Receiver<Hold>,
         secret: Secret,
     ) -> Self {
-        Self(Arc::new(Inner { key, grant, claimed_at, lost, secret }))
+        Self(Arc::new(Inner { key, grant, claimed_at, hold, secret }))
     }
 
     /// The key that the client sent.
@@ -64,8 +67,8 @@ impl Idempotency {
 
     /// When this attempt began to ask for the key, on this process's monotonic clock. The lease began no earlier; a
     /// deadline for work done elsewhere is counted from here.
-    pub fn claimed_at(&self) -> Instant {
-        self.0.claimed_at
+    pub fn claimed_at(&self) -> time::Instant {
+        self.0.claimed_at.into_std()
     }
 
     /// The idempotency key to send to another service for one step of this work: 32 hexadecimal digits, derived from
@@ -84,17 +87,29 @@ impl Idempotency {
     /// Completes when the lease can no longer be counted on: it was lost to another attempt, could not be renewed in
     /// time, or the maximal execution is over. Start nothing new then. The handler is not aborted.
     ///
+    /// A lease that could not be renewed in time may be revived by a later renewal; the answer of the handler is recorded
+    /// as long as nobody else has settled the key.
+    ///
     /// Cancel safe.
     pub async fn lost(&self) {
-        // An error means that the renewals ended with the attempt; then there is no lease to lose.
-        if self.0.lost.clone().wait_for(|lost| *lost).await.is_err() {
-            std::future::pending::<()>().await;
+        let mut hold = self.0.hold.clone();
+        loop {
+            let now = *hold.borrow_and_update();
+            if now.is_lost() {
+                return;
+            }
+            tokio::select! {
+                // An error means that nobody renews any more; then the lease lapses when it said.
+                Ok(()) = hold.changed() => {}
+                () = tokio::time::sleep_until(now.until()) => {}
+            }
         }
     }
 
-    /// Whether the lease can no longer be counted on; see [`Idempotency::lost`].
+    /// Whether the lease can no longer be counted on; see [`Idempotency::lost`]. Looks at the time, so that it is right
+    /// also in a process that was stopped and continued just now.
     pub fn is_lost(&self) -> bool {
-        *self.0.lost.borrow()
+        self.0.hold.borrow().is_lost()
     }
 }
 

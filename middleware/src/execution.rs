@@ -6,23 +6,23 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
-use idempotency_store::{Attempt, Grant, Owner, Reason, Store};
+use idempotency_store::{Attempt, Key, Owner, Reason, Store};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::answer::HandlerAnswer;
+use crate::answer::{HandlerAnswer, Patience};
 use crate::body::{End, RequestBody, ResponseBody, gather};
 use crate::config::OnDisconnect;
 use crate::context::Idempotency;
 use crate::decision::{Decision, Told, decide, superseded};
-use crate::engine::{Completion, Engine, Tenure, Unclaimed};
+use crate::engine::{Completion, Engine, NotHeld, Tenure, Unclaimed};
 use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED, REPLAYED, UNRECORDED};
 use crate::key::IdempotencyKey;
@@ -57,6 +57,10 @@ pub(crate) struct Execution<Inner, S> {
     settings: Arc<Settings>,
 }
 
+/// Says in a request's extensions that a layer already looks after it.
+#[derive(Clone, Copy)]
+pub(crate) struct LookedAfter;
+
 /// A request with its body read.
 struct Keyed {
     key: IdempotencyKey,
@@ -87,14 +91,19 @@ impl<Inner, S: Store> Execution<Inner, S> {
         RB: HttpBody,
     {
         let (parts, body) = request.into_parts();
+        // Before the body: a caller without a principal has nothing to make us read.
+        let storage_key = match self.storage_key(&key, &parts) {
+            Ok(storage_key) => storage_key,
+            Err(rejection) => return Ok(self.reject(rejection)),
+        };
         let gathered = gather(pin!(body), self.settings.max_request_body).await;
         let trailers = match gathered.end {
             End::Complete(trailers) => trailers,
-            End::OverLimit => return Ok(self.reject(Rejection::request_too_large())),
+            End::Unfinished => return Ok(self.reject(Rejection::request_too_large())),
             End::Failed(_) => return Ok(self.reject(Rejection::request_unreadable())),
         };
         let keyed = Keyed { key, parts, body: gathered.data, trailers };
-        let attempt = match self.attempt(&keyed) {
+        let attempt = match self.attempt(storage_key, &keyed) {
             Ok(attempt) => attempt,
             Err(rejection) => return Ok(self.reject(rejection)),
         };
@@ -105,15 +114,19 @@ impl<Inner, S: Store> Execution<Inner, S> {
         answered.await.unwrap_or_else(|_| Ok(rejected(&settings, Rejection::indeterminate())))
     }
 
-    /// Who asks for what.
-    fn attempt(&self, keyed: &Keyed) -> Result<Attempt, Rejection> {
-        let Settings { scope, secret, fingerprint_headers, .. } = &*self.settings;
+    /// Whose key it is.
+    fn storage_key(&self, key: &IdempotencyKey, parts: &Parts) -> Result<Key, Rejection> {
         let mut known = Ok(());
-        let key = secret.storage_key(
-            |framed| known = scope.principal(&keyed.parts, &mut |principal| framed.field(principal)),
-            keyed.key.as_str(),
+        let storage_key = self.settings.secret.storage_key(
+            |framed| known = self.settings.scope.digest(parts, &mut |field| framed.field(field)),
+            key.as_str(),
         );
-        known.map_err(Rejection::scope_missing)?;
+        known.map(|()| storage_key).map_err(Rejection::scope_missing)
+    }
+
+    /// Who asks for what.
+    fn attempt(&self, key: Key, keyed: &Keyed) -> Result<Attempt, Rejection> {
+        let Settings { secret, fingerprint_headers, .. } = &*self.settings;
         let owner = Owner::random().map_err(|error| {
             tracing::error!(%error, "no owner for an attempt");
             Rejection::store_unavailable()
@@ -133,25 +146,49 @@ impl<Inner, S: Store> Execution<Inner, S> {
         B: HttpBody,
         RB: HttpBody,
     {
-        let claimed_at = Instant::now();
-        let answered = match self.engine.claim(attempt).await.map(decide) {
-            Ok(Decision::Run(grant)) => self.run(keyed, grant, claimed_at, &mut reply).await,
-            Ok(Decision::Tell(told)) => Ok(spoken(&self.settings, told)),
-            Err(unclaimed) => Ok(self.reject(match unclaimed {
-                Unclaimed::Unavailable => Rejection::store_unavailable(),
-                Unclaimed::Corrupt => Rejection::record_corrupt(),
-                Unclaimed::Draining => Rejection::shutting_down(),
-            })),
+        let answered = match self.engine.begin() {
+            Some(_busy) => self.claim_and_run(keyed, attempt, &mut reply).await,
+            None => Ok(self.reject(Rejection::shutting_down())),
         };
         // The client may have left; the record is there for its retry.
         let _ = reply.send(answered);
+    }
+
+    async fn claim_and_run<B, RB>(
+        self,
+        keyed: Keyed,
+        attempt: Attempt,
+        reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
+    ) -> Answered<RB, Inner::Error>
+    where
+        Inner: HttpService<RequestBody<B>, RB>,
+        B: HttpBody,
+        RB: HttpBody,
+    {
+        let claimed_at = Instant::now();
+        let grant = match self.engine.claim(attempt).await.map(decide) {
+            Ok(Decision::Run(grant)) => grant,
+            Ok(Decision::Tell(told)) => return Ok(spoken(&self.settings, told)),
+            Err(Unclaimed::Unavailable) => return Ok(self.reject(Rejection::store_unavailable())),
+            Err(Unclaimed::Corrupt) => return Ok(self.reject(Rejection::record_corrupt())),
+        };
+        if self.settings.on_disconnect == OnDisconnect::Cancel && reply.is_closed() {
+            self.engine.release_unstarted(&grant).await;
+            return Ok(self.reject(Rejection::request_unreadable()));
+        }
+        match self.engine.hold(grant, claimed_at).await {
+            Ok(tenure) => self.run(keyed, tenure, claimed_at, reply).await,
+            Err(NotHeld::Draining) => Ok(self.reject(Rejection::shutting_down())),
+            Err(NotHeld::Unavailable) => Ok(self.reject(Rejection::store_unavailable())),
+            Err(NotHeld::Lost(loss)) => Ok(spoken(&self.settings, superseded(loss))),
+        }
     }
 
     /// The handler under its lease.
     async fn run<B, RB>(
         self,
         keyed: Keyed,
-        grant: Grant,
+        tenure: Tenure<S>,
         claimed_at: Instant,
         reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
     ) -> Answered<RB, Inner::Error>
@@ -161,14 +198,13 @@ impl<Inner, S: Store> Execution<Inner, S> {
         RB: HttpBody,
     {
         let Self { inner, engine, settings } = self;
-        let Some(tenure) = engine.hold(grant, claimed_at) else {
-            engine.release_unstarted(&grant).await;
-            return Ok(rejected(&settings, Rejection::shutting_down()));
-        };
         let Keyed { key, mut parts, body, trailers } = keyed;
-        parts.extensions.insert(Idempotency::new(key, grant, claimed_at, tenure.lost(), settings.secret.clone()));
+        let secret = settings.secret.clone();
+        parts.extensions.insert(LookedAfter);
+        parts.extensions.insert(Idempotency::new(key, *tenure.grant(), claimed_at, tenure.watch(), secret));
         let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
-        match handle(inner, request, &settings, reply).await {
+        let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
+        match handle(inner, request, patience, settings.on_disconnect, reply).await {
             Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer).await),
             Ended::Failed(error) => {
                 engine.abandon(tenure, Reason::Failure).await;
@@ -194,7 +230,8 @@ impl<Inner, S: Store> Execution<Inner, S> {
 async fn handle<Inner, B, RB>(
     mut inner: Inner,
     request: Request<RequestBody<B>>,
-    settings: &Settings,
+    patience: Patience,
+    on_disconnect: OnDisconnect,
     reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
 ) -> Ended<RB, Inner::Error>
 where
@@ -204,10 +241,10 @@ where
 {
     let handler = caught(async move {
         let (parts, body) = inner.call(request).await?.into_parts();
-        Ok(HandlerAnswer::gather(parts, body, settings.max_recorded_answer).await)
+        Ok(HandlerAnswer::gather(parts, body, patience).await)
     });
     let cancelled = async {
-        match settings.on_disconnect {
+        match on_disconnect {
             OnDisconnect::Finish => std::future::pending().await,
             OnDisconnect::Cancel => reply.closed().await,
         }
@@ -262,6 +299,6 @@ fn replayed<RB: Body>(recorded: RecordedAnswer) -> Response<ResponseBody<RB>> {
 }
 
 fn rejected<RB: Body>(settings: &Settings, rejection: Rejection) -> Response<ResponseBody<RB>> {
-    tracing::debug!(rejection = rejection.kind().name(), "the handler was not called");
+    tracing::debug!(rejection = rejection.kind().name(), "answered instead of the handler");
     settings.rejections.respond(rejection).map(|body| ResponseBody::gathered(body, None))
 }

@@ -14,8 +14,8 @@ pub const IDEMPOTENCY_STATUS: HeaderName = HeaderName::from_static("idempotency-
 pub(crate) const REPLAYED: HeaderValue = HeaderValue::from_static("true");
 pub(crate) const UNRECORDED: HeaderValue = HeaderValue::from_static("unrecorded");
 
-/// Recorded besides everything that begins with `content-`.
-const RECORDED: [HeaderName; 7] = [
+/// Recorded besides everything that begins with `content-`. A gRPC answer without a body carries its status in the header.
+const RECORDED: [HeaderName; 10] = [
     header::LOCATION,
     header::ETAG,
     header::LAST_MODIFIED,
@@ -23,6 +23,9 @@ const RECORDED: [HeaderName; 7] = [
     header::RETRY_AFTER,
     header::CACHE_CONTROL,
     header::VARY,
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status-details-bin"),
 ];
 
 /// Fields of one connection (RFC 9110, section 7.6.1) or one moment, and those that this layer sets by itself.
@@ -60,14 +63,27 @@ impl AllowList {
         name.as_str().starts_with("content-") || RECORDED.contains(name) || self.0.contains(name)
     }
 
-    /// The fields that are recorded, in their order.
-    pub(crate) fn filter(&self, headers: &HeaderMap) -> HeaderMap {
-        let allowed = headers.iter().filter(|(name, _)| self.allows(name));
-        allowed.map(|(name, value)| (name.clone(), value.clone())).fold(HeaderMap::new(), |mut kept, (name, value)| {
-            kept.append(name, value);
-            kept
-        })
+    /// The fields that are recorded, in their order. With trailers, the field that announces them belongs to the answer.
+    pub(crate) fn filter(&self, headers: &HeaderMap, with_trailers: bool) -> HeaderMap {
+        select(headers, |name| self.allows(name) || (with_trailers && name == header::TRAILER))
     }
+}
+
+/// Takes out the fields that are this layer's to say; a proxied answer may bring them from elsewhere.
+pub(crate) fn strip_own(headers: &mut HeaderMap) {
+    let own = [IDEMPOTENT_REPLAYED, IDEMPOTENCY_STATUS];
+    if own.iter().any(|name| headers.contains_key(name)) {
+        *headers = select(headers, |name| !own.contains(name));
+    }
+}
+
+/// The fields of some names, in their order, which removing the others one by one would not keep.
+fn select(headers: &HeaderMap, selects: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let selected = headers.iter().filter(|(name, _)| selects(name));
+    selected.map(|(name, value)| (name.clone(), value.clone())).fold(HeaderMap::new(), |mut kept, (name, value)| {
+        kept.append(name, value);
+        kept
+    })
 }
 
 #[cfg(test)]
@@ -85,7 +101,8 @@ mod tests {
         }
         let mut list = AllowList::default();
         list.add(HeaderName::from_static("x-own")).expect("allowed");
-        let kept: Vec<_> = list.filter(&headers).iter().map(|(n, v)| format!("{n}:{}", v.to_str().unwrap())).collect();
+        let kept: Vec<_> =
+            list.filter(&headers, false).iter().map(|(n, v)| format!("{n}:{}", v.to_str().unwrap())).collect();
         assert_eq!(kept, ["link:1", "link:2", "content-type:a", "x-own:3"]);
     }
 

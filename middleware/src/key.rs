@@ -13,6 +13,7 @@ pub const MAX_KEY_LEN: usize = 255;
 
 /// Which spellings of a key are accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum KeySyntax {
     /// A structured-field string, or the same characters bare: `"abc"` and `abc` are one key. The bare form is 1 to 255
     /// visible ASCII characters without commas, which is what most clients send today.

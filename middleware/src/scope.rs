@@ -14,8 +14,16 @@ type Principal = dyn Fn(&Parts, &mut dyn FnMut(&[u8])) -> Result<(), ScopeMissin
 ///
 /// Name the authenticated principal by something that stays the same when its credentials change, so that a retry after
 /// a token was renewed is still a retry.
+///
+/// Scopes of different kinds never share keys, nor do header scopes of different fields. If two layers share a store and
+/// both take principals from extensions, of different types, give each a [`namespace`](Scope::namespace).
 #[derive(Clone)]
-pub struct Scope(Arc<Principal>);
+pub struct Scope {
+    kind: &'static str,
+    detail: Arc<str>,
+    namespace: Arc<str>,
+    principal: Arc<Principal>,
+}
 
 /// The request names no principal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,10 +50,10 @@ impl Scope {
     /// # let _ = scope;
     /// ```
     pub fn extension<T: Send + Sync + 'static>(principal: impl Fn(&T) -> &[u8] + Send + Sync + 'static) -> Self {
-        Self(Arc::new(move |parts, digest| {
+        Self::of("extension", "", move |parts, digest| {
             let principal = parts.extensions.get().map(&principal).filter(|bytes| !bytes.is_empty());
             principal.map(digest).ok_or(ScopeMissing::Extension)
-        }))
+        })
     }
 
     /// The value of a request header field, such as an API key. Prefer [`Scope::extension`]: credentials are renewed,
@@ -53,7 +61,7 @@ impl Scope {
     ///
     /// A request without the field, with an empty one, or with several, is answered with 401 `scope-missing`.
     pub fn header(name: HeaderName) -> Self {
-        Self(Arc::new(move |parts, digest| {
+        Self::of("header", name.clone().as_str(), move |parts, digest| {
             let mut fields = parts.headers.get_all(&name).iter();
             let field = fields.next().filter(|field| !field.is_empty());
             match (field, fields.next()) {
@@ -63,25 +71,42 @@ impl Scope {
                 }
                 _ => Err(ScopeMissing::Header),
             }
-        }))
+        })
     }
 
     /// One scope for all callers: whoever knows a key gets its answer. For services with a single caller.
     pub fn shared() -> Self {
-        Self(Arc::new(|_, digest| {
+        Self::of("shared", "", |_, digest| {
             digest(b"");
             Ok(())
-        }))
+        })
     }
 
-    /// Hands the principal of the request to `digest`.
-    pub(crate) fn principal(&self, parts: &Parts, digest: &mut dyn FnMut(&[u8])) -> Result<(), ScopeMissing> {
-        (self.0)(parts, digest)
+    /// Sets this scope's keys apart from those of other layers on the same store. Changing it makes every key new.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    fn of(
+        kind: &'static str,
+        detail: &str,
+        principal: impl Fn(&Parts, &mut dyn FnMut(&[u8])) -> Result<(), ScopeMissing> + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, detail: detail.into(), namespace: "".into(), principal: Arc::new(principal) }
+    }
+
+    /// Hands what tells this request's scope from all others to `digest`, field by field.
+    pub(crate) fn digest(&self, parts: &Parts, digest: &mut dyn FnMut(&[u8])) -> Result<(), ScopeMissing> {
+        for field in [self.kind, &self.detail, &self.namespace] {
+            digest(field.as_bytes());
+        }
+        (self.principal)(parts, digest)
     }
 }
 
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Scope(..)")
+        write!(f, "Scope({})", self.kind)
     }
 }

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::engine::Engine;
-use crate::execution::Execution;
+use crate::execution::{Execution, LookedAfter};
 use crate::key::{IdempotencyKey, KeyError};
 use crate::rejection::Rejection;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub struct IdempotencyService<Inner, S> {
 
 /// What the layer does about a request, before anything else is known of it.
 enum Concern {
-    /// Safe methods, and requests that carry no key where none is required.
+    /// Safe methods, requests that carry no key where none is required, and requests that another layer looks after.
     None,
     Keyed(IdempotencyKey),
     Rejected(Rejection),
@@ -40,7 +40,8 @@ impl<Inner, S> IdempotencyService<Inner, S> {
     }
 
     fn concern<B>(&self, request: &Request<B>) -> Concern {
-        if is_safe(request.method()) {
+        // A layer met twice would ask for a key that it holds itself, and record its own refusal.
+        if is_safe(request.method()) || request.extensions().get::<LookedAfter>().is_some() {
             return Concern::None;
         }
         match self.settings.syntax.parse(request.headers()) {

@@ -246,7 +246,8 @@ async fn trailers_are_replayed() {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         let trailers = async move { Some(Ok(trailers)) };
-        Response::new(Body::new(http_body_util::Full::new(Bytes::from("x")).with_trailers(trailers)))
+        let body = http_body_util::Full::new(Bytes::from("x")).with_trailers(trailers);
+        Response::builder().header("trailer", "grpc-status").body(Body::new(body)).unwrap()
     };
     for _ in 0..2 {
         let entries = entries.clone();
@@ -255,6 +256,9 @@ async fn trailers_are_replayed() {
             async move { Ok::<_, std::convert::Infallible>(response) }
         });
         let response = layer.layer(service).oneshot(post("k")).await.unwrap();
+        // An exact size becomes a content-length, after which HTTP/1.1 sends no trailers; they need their announcement.
+        assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
+        assert_eq!(response.headers()["trailer"], "grpc-status");
         let collected = response.into_body().collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
         assert_eq!(collected.to_bytes(), "x");
@@ -309,16 +313,31 @@ async fn header_fields_are_replayed_in_order_and_with_repetitions_but_not_secret
     let layer = layer().replay_header(HeaderName::from_static("x-own")).unwrap();
     let entries = Entries::default();
     let handler = |_, _: Handled| {
-        let fields = [("link", "a"), ("set-cookie", "s"), ("x-own", "1"), ("link", "b"), ("date", "now")];
+        let fields = [
+            ("link", "a"),
+            ("grpc-status", "5"),
+            ("idempotent-replayed", "true"),
+            ("set-cookie", "s"),
+            ("x-own", "1"),
+            ("link", "b"),
+            ("date", "now"),
+        ];
         let response = fields.into_iter().fold(Response::builder(), |r, (name, value)| r.header(name, value));
         response.header("etag", HeaderValue::from_bytes(b"\"\xe9\"").unwrap()).body(Body::empty()).unwrap()
     };
     let first = send(&layer, &entries, handler, post("k")).await;
     assert_eq!(first.headers["set-cookie"], "s");
+    assert!(!first.is_replay(), "what a proxied answer said of itself is not said of this one");
     let replay = send(&layer, &entries, handler, post("k")).await;
     let fields: Vec<_> = replay.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let expected: [(&str, &[u8]); 5] =
-        [("link", b"a"), ("link", b"b"), ("x-own", b"1"), ("etag", b"\"\xe9\""), ("idempotent-replayed", b"true")];
+    let expected: [(&str, &[u8]); 6] = [
+        ("link", b"a"),
+        ("link", b"b"),
+        ("grpc-status", b"5"),
+        ("x-own", b"1"),
+        ("etag", b"\"\xe9\""),
+        ("idempotent-replayed", b"true"),
+    ];
     assert_eq!(fields, expected);
 }
 
@@ -350,4 +369,63 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
         let answer = read(tower::Service::call(response, post(key)).await.unwrap()).await;
         assert_eq!(answer.body, "ready", "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_layer_met_twice_is_met_once() {
+    let (layer, entries) = (layer(), Entries::default());
+    let inner = entries.clone();
+    let service = service_fn(move |request: Request<RequestBody<RequestBody<Body>>>| {
+        let response = Response::new(Body::from(format!("run {}", inner.enter())));
+        drop(request);
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    for _ in 0..2 {
+        let twice = layer.clone().required().layer(layer.layer(service.clone()));
+        let answer = read(twice.oneshot(post("k")).await.unwrap()).await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"run 1"[..]));
+    }
+    assert_eq!(entries.count(), 1);
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_passed_on_at_the_end_of_the_maximal_execution() {
+    let lease = std::time::Duration::from_millis(100);
+    let timing = tower_idempotency::Timing::default().lease(lease).max_execution(lease);
+    let (layer, entries) = (layer().timing(timing).unwrap(), Entries::default());
+    let (parts, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    parts.send(Bytes::from("first")).await.unwrap();
+    let body = std::sync::Mutex::new(Some(Body::new(StreamBody::new(futures_frames(receiver)))));
+    let body = std::sync::Arc::new(body);
+    let service = service_fn(move |_: Handled| {
+        let body = body.lock().unwrap().take().unwrap();
+        async move { Ok::<_, std::convert::Infallible>(Response::new(body)) }
+    });
+    let mut streamed = layer.layer(service).oneshot(post("k")).await.unwrap().into_body();
+    assert_eq!(streamed.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+    parts.send(Bytes::from("second")).await.unwrap();
+    assert_eq!(streamed.frame().await.unwrap().unwrap().into_data().unwrap(), "second");
+    assert_eq!(send(&layer, &entries, counted, post("k")).await.problem(), "not-replayable");
+}
+
+#[tokio::test]
+async fn scopes_of_different_kinds_and_namespaces_never_meet() {
+    #[derive(Clone)]
+    struct Id(&'static str);
+    let store = MemoryStore::new();
+    let by_type = || Scope::extension(|id: &Id| id.0.as_bytes());
+    let header = |name| Scope::header(HeaderName::from_static(name));
+    let scopes = [by_type(), by_type().namespace("other"), header("x-user"), header("x-merchant"), Scope::shared()];
+    let entries = Entries::default();
+    for scope in scopes {
+        let layer = IdempotencyLayer::new(store.clone(), scope, secret());
+        for _ in 0..2 {
+            let mut request = post("k");
+            request.extensions_mut().insert(Id("42"));
+            request.headers_mut().insert("x-user", HeaderValue::from_static("42"));
+            request.headers_mut().insert("x-merchant", HeaderValue::from_static("42"));
+            assert_eq!(send(&layer, &entries, counted, request).await.status, StatusCode::CREATED);
+        }
+    }
+    assert_eq!(entries.count(), 5);
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | 1 | version, 1 |
 //! | 1 | 1 | state: 1 in flight, 2 completed, 3 completed with a tombstone, 4 indeterminate, 5 released |
-//! | 2 | 1 | reason of an indeterminate state: 1 panic, 2 failure, 3 shutdown, 4 cancelled; else 0 |
+//! | 2 | 1 | reason of an indeterminate state: 1 panic, 2 failure, 3 shutdown, 4 cancelled, 5 take-over released; else 0 |
 //! | 3 | 1 | 1 if the payload is a checkpoint, else 0 |
 //! | 4 | 4 | attempts |
 //! | 8 | 8 | fence |
@@ -160,6 +160,7 @@ const fn reason_code(reason: Reason) -> u8 {
         Reason::Failure => 2,
         Reason::Shutdown => 3,
         Reason::Cancelled => 4,
+        Reason::TakeoverReleased => 5,
     }
 }
 
@@ -169,6 +170,7 @@ const fn read_reason(code: u8) -> Result<Reason, CodecError> {
         2 => Ok(Reason::Failure),
         3 => Ok(Reason::Shutdown),
         4 => Ok(Reason::Cancelled),
+        5 => Ok(Reason::TakeoverReleased),
         _ => Err(CodecError::Damaged("no such reason")),
     }
 }

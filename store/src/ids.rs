@@ -32,7 +32,7 @@ pub struct Fence(u64);
 /// The operating system gave no random bytes; nothing was claimed.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system's random source failed")]
-pub struct RandomError(#[from] getrandom::Error);
+pub struct RandomError(#[source] getrandom::Error);
 
 impl Key {
     /// A key from its digest.
@@ -79,7 +79,7 @@ impl Owner {
     /// [`RandomError`] when the system has no random bytes to give; refuse the attempt.
     pub fn random() -> Result<Self, RandomError> {
         let mut id = [0; 16];
-        getrandom::fill(&mut id)?;
+        getrandom::fill(&mut id).map_err(RandomError)?;
         Ok(Self(id))
     }
 

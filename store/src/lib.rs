@@ -84,7 +84,8 @@
 //! | `InFlight` | checkpoint | owner and fence | the note is kept | Held |
 //! | `InFlight`, Indeterminate | complete | owner and fence, even past the deadline | Completed | Recorded |
 //! | Completed | complete | owner and fence | | Recorded; the first answer stays |
-//! | `InFlight` | release | owner, and fence if it is given | Released | Released |
+//! | `InFlight`, first attempt | release | owner, and fence if it is given | Released | Released |
+//! | `InFlight`, taken over | release | owner, and fence if it is given | Indeterminate | Indeterminate |
 //! | Released | release | the same owner | | Released |
 //! | Absent | release | | Released | Absent |
 //! | `InFlight` | abandon | owner and fence | Indeterminate | Abandoned |

@@ -190,7 +190,10 @@ fn claim_held(record: &Record, now: StoreTime, claim: &Claim) -> Transition<Clai
         return Transition::keep(Claimed::InFlight { remaining: record.remaining(now) });
     };
     match claim.on_abandoned {
-        OnAbandoned::Reexecute { max_attempts } if record.attempts < max_attempts.get() => {
+        // An owner that asks again for a key that it has given up is a delayed duplicate of its first claim.
+        OnAbandoned::Reexecute { max_attempts }
+            if record.attempts < max_attempts.get() && record.owner != claim.attempt.owner =>
+        {
             acquire(claim, now, Some(record.fence), record.attempts.saturating_add(1), checkpoint.clone())
         }
         // The fence stays: a paused owner that comes back can still complete.
@@ -285,8 +288,11 @@ pub fn checkpoint(
     }
 }
 
-/// Gives the key back, because the work is known not to have run. `fence` is `None` where the claim's reply was never
+/// Gives the key back, because this attempt is known not to have run. `fence` is `None` where the claim's reply was never
 /// seen.
+///
+/// A key that was taken over is indeterminate again, with its fence, attempts and checkpoint: nobody knows about the
+/// earlier attempt any more than before.
 ///
 /// A key that is absent gets the tombstone too: the claim that is being given up may still be on its way, and would
 /// otherwise leave a record that nobody owns.
@@ -301,7 +307,17 @@ pub fn release(
     };
     let owned = record.owner == attempt.owner && fence.is_none_or(|fence| fence == record.fence);
     match &record.state {
-        State::InFlight { .. } if owned => Transition::put(record.with_state(State::Released, now), Released::Released),
+        State::InFlight { .. } if owned && record.attempts <= 1 => {
+            Transition::put(record.with_state(State::Released, now), Released::Released)
+        }
+        // The attempt that took over did not run; an earlier one may have.
+        State::InFlight { checkpoint } if owned => {
+            let state = State::Indeterminate { reason: Reason::TakeoverReleased, checkpoint: checkpoint.clone() };
+            Transition::put(record.with_state(state, now), Released::Indeterminate)
+        }
+        State::Indeterminate { reason: Reason::TakeoverReleased, .. } if owned => {
+            Transition::keep(Released::Indeterminate)
+        }
         State::Released if record.owner == attempt.owner => Transition::keep(Released::Released),
         _ => Transition::keep(Released::Lost(record.loss(now, attempt.fingerprint))),
     }

@@ -20,6 +20,7 @@ pub struct Claim {
 
 /// What a claim does with an indeterminate key: one that an owner held and did not complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum OnAbandoned {
     /// Nothing: nobody knows whether it ran, so it is not run again.
     #[default]
@@ -117,6 +118,8 @@ pub enum Recorded {
 pub enum Released {
     /// The next claim of another attempt is granted.
     Released,
+    /// This attempt had taken over, and an earlier one may have run: the key is indeterminate, as before the take-over.
+    Indeterminate,
     /// There was no record; a tombstone now refuses a claim of this attempt that is still on its way.
     Absent,
     /// The caller does not hold the key.
@@ -125,6 +128,7 @@ pub enum Released {
 
 /// Why an owner gave up a key without knowing whether its work was done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Reason {
     /// The handler panicked.
     Panic,
@@ -134,6 +138,8 @@ pub enum Reason {
     Shutdown,
     /// The attempt was cancelled while the handler ran.
     Cancelled,
+    /// An earlier attempt may have run; the one that took over from it gave the key back without running.
+    TakeoverReleased,
 }
 
 /// The reply to an abandonment.

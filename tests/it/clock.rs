@@ -1,14 +1,16 @@
 //! The wall clock, which decides nothing.
 
 use idempotency_tests::faketime::{WallClock, until_off};
-use idempotency_tests::{Backend, Bank, Relay, Server, on_each_store, reply};
+use idempotency_tests::{Backend, Bank, Relay, Server, on_each_store, reply, try_reply};
 use reqwest::StatusCode;
 
 use crate::DEMO;
+use crate::crash::until_indeterminate;
 
 on_each_store!(
     s61_stepping_the_wall_clock_of_a_running_server_changes_no_decision;
     durable: s61_a_server_that_starts_a_day_in_the_past_still_replays,
+    s61_a_dead_owners_lease_lapses_in_time_though_the_clock_was_set_back,
 );
 
 async fn s61_stepping_the_wall_clock_of_a_running_server_changes_no_decision(backend: impl Backend) {
@@ -50,5 +52,23 @@ async fn s61_a_server_that_starts_a_day_in_the_past_still_replays(backend: impl 
     let server = clock.start(Server::on(DEMO, &backend.served(), bank.url())).await;
     until_off(&server.process, -1, || server.pay("order-1")).await;
     server.pay("order-1").await.expect_replay_of(&first, &[]);
+    assert_eq!(bank.charges().await.len(), 1);
+}
+
+async fn s61_a_dead_owners_lease_lapses_in_time_though_the_clock_was_set_back(backend: impl Backend) {
+    let bank = Bank::start(DEMO).await;
+    let relay = Relay::to(bank.url()).await;
+    let held = relay.hold_after();
+    let server = Server::on(DEMO, &backend.served(), relay.url()).lease("2s").start().await;
+    let unanswered = tokio::spawn(try_reply(server.payment("order-1", 1000)));
+    held.arrived(1).await;
+    server.process.kill().await;
+    assert!(unanswered.await.unwrap().is_err(), "it was answered before its charge was");
+
+    // On a clock that went back with the wall, the lease would last for a day and two seconds.
+    let clock = WallClock::at("-1d");
+    let server = clock.start(Server::on(DEMO, &backend.served(), relay.url())).await;
+    until_off(&server.process, -1, || server.pay("order-1")).await;
+    until_indeterminate(|| server.pay("order-1")).await;
     assert_eq!(bank.charges().await.len(), 1);
 }

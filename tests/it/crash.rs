@@ -64,7 +64,7 @@ impl Crashed {
 }
 
 /// Retries until the lease of the dead owner has lapsed. Until then it is in flight, and never anything else.
-async fn until_indeterminate<F: Future<Output = Reply>>(mut send: impl FnMut() -> F) {
+pub(crate) async fn until_indeterminate<F: Future<Output = Reply>>(mut send: impl FnMut() -> F) {
     let lapsed = eventually("the lease lapses", || {
         let answer = send();
         async move {
@@ -83,7 +83,7 @@ async fn s28_killed_before_the_effect_a_retry_within_the_lease_is_in_flight(back
 }
 
 async fn s28_killed_before_the_effect_a_retry_after_the_lease_is_indeterminate(backend: impl Backend) {
-    let crashed = Crashed::at(&backend, "500ms", Relay::hold_before).await;
+    let crashed = Crashed::at(&backend, "2s", Relay::hold_before).await;
     crashed.expect_indeterminate().await;
     assert_eq!(crashed.charges().await, 0);
 }
@@ -95,21 +95,21 @@ async fn s29_killed_after_the_effect_a_retry_within_the_lease_is_in_flight(backe
 }
 
 async fn s29_killed_after_the_effect_a_retry_after_the_lease_is_indeterminate(backend: impl Backend) {
-    let crashed = Crashed::at(&backend, "500ms", Relay::hold_after).await;
+    let crashed = Crashed::at(&backend, "2s", Relay::hold_after).await;
     crashed.expect_indeterminate().await;
     assert_eq!(crashed.charges().await, 1);
 }
 
 async fn s30_an_answer_that_was_recorded_and_never_sent_is_replayed(backend: impl Backend) {
     let downstream = Downstream::start().await;
-    let app = Alone::start(APP, &backend.served(), &downstream, LONG).await;
+    let app = Alone::start(APP, &backend.served(), &downstream, LONG, LONG).await;
     app.pause_after_completions().await;
     let unanswered = tokio::spawn(try_reply(app.post("/charge", "key-1")));
     app.until_completed(1).await;
     app.kill().await;
     assert!(unanswered.await.unwrap().is_err(), "an answer left before the process died");
 
-    let app = Alone::start(APP, &backend.served(), &downstream, LONG).await;
+    let app = Alone::start(APP, &backend.served(), &downstream, LONG, LONG).await;
     let retry = app.send("/charge", "key-1").await;
     assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, true));
     assert!(retry.json()["receipt"].as_str().unwrap().starts_with("1-"));
@@ -118,14 +118,14 @@ async fn s30_an_answer_that_was_recorded_and_never_sent_is_replayed(backend: imp
 
 async fn s48_an_outcome_that_was_never_recorded_stays_unknown(backend: impl Backend) {
     let downstream = Downstream::start().await;
-    let app = Alone::start(APP, &backend.served(), &downstream, SHORT).await;
+    let app = Alone::start(APP, &backend.served(), &downstream, SHORT, SHORT).await;
     app.refuse_completions().await;
     let first = app.send("/charge", "key-1").await;
     assert_eq!(first.status, StatusCode::CREATED);
     assert_eq!(first.header("idempotency-status"), Some("unrecorded"));
     app.kill().await;
 
-    let app = Alone::start(APP, &backend.served(), &downstream, SHORT).await;
+    let app = Alone::start(APP, &backend.served(), &downstream, SHORT, SHORT).await;
     until_indeterminate(|| app.send("/charge", "key-1")).await;
     assert_eq!((downstream.entries().await, downstream.effects().await), (1, 1));
 }

@@ -13,6 +13,7 @@ mod claim;
 mod clock;
 mod crash;
 mod disconnect;
+mod faulty;
 mod owner_life;
 mod response;
 mod service;

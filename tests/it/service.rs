@@ -90,12 +90,12 @@ async fn s21_a_payment_that_takes_longer_than_three_leases_stays_in_flight(backe
 }
 
 async fn s22_a_server_that_was_stopped_past_its_lease_completes(backend: impl Backend) {
-    let on = Ground::with_lease(&backend, "1s").await;
+    let on = Ground::with_lease(&backend, "2s").await;
     let held = on.relay.hold_after();
     let first = tokio::spawn(reply(on.server.payment("order-1", 1000)));
     held.arrived(1).await;
     on.server.process.pause().await;
-    let_pass(Duration::from_secs(3)).await;
+    let_pass(Duration::from_secs(5)).await;
     held.open();
     on.server.process.resume();
     let first = first.await.unwrap();

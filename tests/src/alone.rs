@@ -12,9 +12,9 @@ use idempotency_store::{BoxStore, EmbeddedStore};
 use reqwest::RequestBuilder;
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tower_idempotency::{IdempotencyLayer, Scope, Secret, Timing};
+use tower_idempotency::{IdempotencyLayer, Scope, Secret};
 
-use crate::app::{MERCHANT, SECRET};
+use crate::app::{MERCHANT, SECRET, patient};
 use crate::handlers::Handlers;
 use crate::process::{self, Process};
 use crate::{Downstream, Fault, Faults, Faulty, Gate, Reply, Verb, reply, within};
@@ -28,10 +28,17 @@ pub struct Alone {
 
 impl Alone {
     /// Starts the program at `program`, which is nothing but [`main`], with its keys in the file that `served` names
-    /// ([`Backend::served`](crate::Backend::served)).
-    pub async fn start(program: &str, served: &str, downstream: &Downstream, lease: Duration) -> Self {
+    /// ([`Backend::served`](crate::Backend::served)). A client waits at most `completion_wait` for its answer's record.
+    pub async fn start(
+        program: &str,
+        served: &str,
+        downstream: &Downstream,
+        lease: Duration,
+        completion_wait: Duration,
+    ) -> Self {
         let path = served.strip_prefix("embedded:").expect("an embedded store");
-        let command: Command = process::command(program, [path, &downstream.url(), &lease.as_millis().to_string()]);
+        let [lease, wait] = [lease, completion_wait].map(|duration| duration.as_millis().to_string());
+        let command: Command = process::command(program, [path, &downstream.url(), &lease, &wait]);
         let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
         Self { process: Process::start(command).await, http }
     }
@@ -79,21 +86,23 @@ impl Alone {
 pub async fn main() {
     process::die_with_parent();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, downstream, lease] = arguments.as_slice() else { panic!("PATH DOWNSTREAM LEASE, not {arguments:?}") };
-    let lease = Duration::from_millis(lease.parse().expect("milliseconds"));
+    let [path, downstream, lease, wait] = arguments.as_slice() else {
+        panic!("PATH DOWNSTREAM LEASE COMPLETION_WAIT, not {arguments:?}")
+    };
+    let [lease, wait] = [lease, wait].map(|millis| Duration::from_millis(millis.parse().expect("milliseconds")));
 
     let store = EmbeddedStore::open(path).await.expect("the store opens");
     let store = Faulty::new(BoxStore::new(store));
     let faults = Arc::new(store.faults());
     let scope = Scope::header(MERCHANT.parse().expect("a name"));
     let layer = IdempotencyLayer::new(store, scope, Secret::new(SECRET).expect("long enough")).required();
-    let timing = Timing::default().lease(lease).completion_wait(Duration::from_millis(200));
+    let timing = patient().lease(lease).completion_wait(wait);
     let layer = layer.timing(timing).expect("sensible durations");
     let control = Router::new()
         .route("/completions/{fault}", post(fail))
         .route("/completed/{times}", get(completed))
         .with_state(faults);
-    let app = Handlers::new(downstream.clone(), Gate::default()).router().layer(layer).merge(control);
+    let app = Handlers::new(downstream.clone(), Gate::default()).router(layer).merge(control);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     #[allow(clippy::print_stdout, reason = "it is how its parent learns where it listens")]

@@ -1,6 +1,7 @@
 //! An application in this process, on a real socket, behind the layer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -10,7 +11,7 @@ use reqwest::{Method, RequestBuilder};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower_http::on_early_drop::OnEarlyDropGuard;
-use tower_idempotency::{IDEMPOTENCY_KEY, IdempotencyLayer, Scope, Secret};
+use tower_idempotency::{IDEMPOTENCY_KEY, IdempotencyLayer, Scope, Secret, Timing};
 
 use crate::handlers::{Handlers, Run};
 use crate::{Backend, Count, Downstream, Faults, Faulty, Gate, Reply, reply, within};
@@ -51,6 +52,12 @@ pub struct App {
     server: JoinHandle<()>,
 }
 
+/// The default timing, but for the waits for the store: a disk that is busy with other tests is no failure.
+pub fn patient() -> Timing {
+    let long = Duration::from_secs(30);
+    Timing::default().claim_budget(long).completion_wait(long)
+}
+
 /// What is special about an [`App`].
 pub struct Builder {
     store: BoxStore,
@@ -62,7 +69,8 @@ pub struct Builder {
 }
 
 impl App {
-    /// One with every setting at its default, the merchant in `x-merchant` as scope, and a key required.
+    /// One with the merchant in `x-merchant` as scope, a key required, [`patient`] timing, and every other setting at its
+    /// default.
     pub async fn start(backend: &impl Backend) -> Self {
         Self::on(backend).start().await
     }
@@ -134,6 +142,11 @@ impl App {
 }
 
 impl Builder {
+    /// Changes the layer's timing.
+    pub fn timing(self, timing: Timing) -> Self {
+        self.layer(move |layer| layer.timing(timing).expect("sensible durations"))
+    }
+
     /// Changes the layer's settings.
     pub fn layer(mut self, configure: impl FnOnce(Layer) -> Layer + Send + 'static) -> Self {
         self.configure = Box::new(configure);
@@ -168,9 +181,10 @@ impl Builder {
         let store = Faulty::new(self.store.clone());
         let faults = store.faults();
         let secret = Secret::new(SECRET).expect("long enough");
-        let layer = (self.configure)(IdempotencyLayer::new(store, self.scope, secret).required());
+        let layer = IdempotencyLayer::new(store, self.scope, secret).required();
+        let layer = (self.configure)(layer.timing(patient()).expect("sensible durations"));
         let (departed, ended) = (Count::default(), Count::default());
-        let router = observed(handlers.clone().router().layer(layer.clone()), &departed, &ended);
+        let router = observed(handlers.clone().router(layer.clone()), &departed, &ended);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -15,7 +15,7 @@ use idempotency_store::Lease;
 use serde_json::json;
 use tower_idempotency::{Idempotency, Recording};
 
-use crate::{Count, Gate};
+use crate::{Count, Gate, Layer};
 
 /// What the handlers work on, and what they tell the tests.
 #[derive(Clone, Debug)]
@@ -42,8 +42,8 @@ impl Handlers {
         Self { entered, finished, gate, runs, downstream, http }
     }
 
-    /// The routes, and the same once more under two prefixes.
-    pub(crate) fn router(self) -> Router {
+    /// The routes behind the layer, and the same under two prefixes, which `nest` takes off before the layer sees the path.
+    pub(crate) fn router(self, layer: Layer) -> Router {
         let routes = Router::new()
             .route("/charge", any(charge))
             .route("/refund", any(charge))
@@ -55,7 +55,8 @@ impl Handlers {
             .route("/not-executed", any(not_executed))
             .route("/cookie", any(cookie))
             .route("/headers", any(headers))
-            .route("/binary", any(binary));
+            .route("/binary", any(binary))
+            .route_layer(layer);
         Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes).with_state(self)
     }
 

@@ -39,7 +39,7 @@ mod reply;
 mod service;
 mod wait;
 
-pub use app::{App, Builder, Layer, MERCHANT};
+pub use app::{App, Builder, Layer, MERCHANT, patient};
 pub use backend::Backend;
 pub use downstream::Downstream;
 pub use faults::{Fault, Faults, Faulty, Verb};

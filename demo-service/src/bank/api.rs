@@ -88,7 +88,7 @@ async fn charge(ledger: Ledger, request: ChargeRequest, terms: Terms) -> Result<
     }
     let latest = latest(&terms);
     let record = ledger.charge(charge_record(request, terms), latest).await?;
-    tracing::info!(charge = %record.id, amount = record.amount, currency = %record.currency, "charged");
+    tracing::debug!(charge = %record.id, amount = record.amount, currency = %record.currency, "charged");
     Ok(Executed { record, reply_lost: card.loses_reply(roll()) })
 }
 
@@ -97,7 +97,7 @@ async fn refund(ledger: Ledger, id: String, request: RefundRequest, terms: Terms
     check_amount(request.amount)?;
     let latest = latest(&terms);
     let record = ledger.refund(refund_record(id, request, terms), latest).await?;
-    tracing::info!(refund = %record.id, charge = %record.charge, amount = record.amount, "refunded");
+    tracing::debug!(refund = %record.id, charge = %record.charge, amount = record.amount, "refunded");
     let card = ledger.read(|book| book.charge(&record.charge).and_then(|charge| Card::parse(&charge.source)));
     let reply_lost = card.is_some_and(|card| card.loses_reply(roll()));
     Ok(Executed { record, reply_lost })

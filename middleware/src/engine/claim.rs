@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use idempotency_store::{Attempt, Claim, Claimed, Deadline, ErrorKind, OnAbandoned, Store, StoreError};
+use idempotency_store::{Attempt, Claim, Claimed, Deadline, ErrorKind, Fence, OnAbandoned, Store, StoreError};
 
 use super::Engine;
 use super::backoff::Backoff;
+use super::tracker::Running;
 
 /// The key was not granted, and whatever the store may still do with the claim is being undone. The work must not run.
 #[derive(Debug)]
@@ -14,18 +15,18 @@ pub(crate) enum Unclaimed {
     Unavailable,
     /// The record cannot be used.
     Corrupt,
-    /// This process is shutting down.
-    Draining,
 }
 
 impl<S: Store> Engine<S> {
+    /// Announces work that a shutdown waits for, or `None` if nothing new may begin.
+    pub(crate) fn begin(&self) -> Option<Running> {
+        self.tracker.begin()
+    }
+
     /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
     pub(crate) async fn claim(self: &Arc<Self>, attempt: Attempt) -> Result<Claimed, Unclaimed> {
-        if self.tracker.is_closed() {
-            return Err(Unclaimed::Draining);
-        }
         let deadline = Deadline::after(self.timing.claim_budget);
         let mut backoff = Backoff::new();
         let mut may_be_applied = false;
@@ -41,7 +42,7 @@ impl<S: Store> Engine<S> {
                 continue;
             }
             if may_be_applied {
-                self.release_in_background(attempt);
+                self.release_in_background(attempt, None);
             }
             return Err(unclaimed(&error, attempt));
         }
@@ -57,21 +58,27 @@ impl<S: Store> Engine<S> {
         Ok(claimed)
     }
 
-    /// Gives back a claim that may have been granted without anybody seeing it, until the store has said so or the lease
-    /// would have lapsed anyway.
-    fn release_in_background(self: &Arc<Self>, attempt: Attempt) {
+    /// Gives back a key whose work has not begun, until the store has said that it took it.
+    ///
+    /// Not only until the lease lapses: a lapsed key is not free, its outcome counts as unknown.
+    pub(super) fn release_in_background(self: &Arc<Self>, attempt: Attempt, fence: Option<Fence>) {
+        let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
+            tracing::error!(key = ?attempt.key, "too many outcomes wait for the store; this key is not given back");
+            return;
+        };
         let engine = Arc::clone(self);
         let busy = self.tracker.background();
-        let give_up = Deadline::after(self.terms.lease());
         tokio::spawn(async move {
+            let give_up = Deadline::after(engine.timing.max_execution);
             let mut backoff = Backoff::new();
-            while !give_up.is_past() {
-                if engine.store.release(&attempt, None, engine.verb_deadline()).await.is_ok() {
+            while let Err(error) = engine.store.release(&attempt, fence, engine.verb_deadline()).await {
+                if give_up.is_past() {
+                    tracing::error!(key = ?attempt.key, cause = %Chain(&error), "a key was not given back");
                     break;
                 }
-                tokio::time::sleep(backoff.delay().min(give_up.remaining())).await;
+                tokio::time::sleep(backoff.delay()).await;
             }
-            drop(busy);
+            drop((permit, busy));
         });
     }
 

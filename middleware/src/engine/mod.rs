@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use idempotency_store::{Fence, Store, Terms};
+use idempotency_store::{Fence, Reason, Store, Terms};
 use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
@@ -21,11 +21,11 @@ use tracker::Tracker;
 
 pub(crate) use claim::Unclaimed;
 pub(crate) use settle::Completion;
-pub(crate) use tenure::Tenure;
+pub(crate) use tenure::{Hold, NotHeld, Tenure};
 pub use tracker::Drained;
 
-/// How many completions may go on in the background at once. Each keeps its answer in memory until the store takes it.
-const BACKGROUND_COMPLETIONS: usize = 1024;
+/// How many outcomes may be told to the store in the background at once. Each keeps its answer in memory until then.
+const IN_BACKGROUND: usize = 1024;
 
 /// Everything that all requests of one layer share.
 pub(crate) struct Engine<S> {
@@ -47,7 +47,7 @@ impl<S: Store> Engine<S> {
             terms: Terms::default(),
             high_water: Arc::default(),
             tracker: Arc::default(),
-            background: Arc::new(Semaphore::new(BACKGROUND_COMPLETIONS)),
+            background: Arc::new(Semaphore::new(IN_BACKGROUND)),
         }
     }
 
@@ -61,6 +61,10 @@ impl<S: Store> Engine<S> {
             tracker: Arc::clone(&self.tracker),
             background: Arc::clone(&self.background),
         })
+    }
+
+    pub(crate) const fn max_execution(&self) -> Duration {
+        self.timing.max_execution
     }
 
     fn high_water(&self) -> Option<Fence> {
@@ -81,9 +85,9 @@ impl<S: Store> Engine<S> {
         let mut marks = tokio::task::JoinSet::new();
         for grant in &running {
             let (engine, grant) = (Arc::clone(self), *grant);
-            marks.spawn(async move { engine.mark_shutdown(&grant).await });
+            marks.spawn(async move { engine.abandon_grant(&grant, Reason::Shutdown).await });
         }
-        marks.join_all().await;
+        while marks.join_next().await.is_some() {}
         Drained { abandoned: running.len() }
     }
 }

@@ -42,10 +42,11 @@ impl<S: Store> Engine<S> {
     }
 
     /// Gives back a key whose work has not begun and will not.
-    pub(crate) async fn release_unstarted(&self, grant: &Grant) {
+    pub(crate) async fn release_unstarted(self: &Arc<Self>, grant: &Grant) {
         let released = self.store.release(&grant.attempt, Some(grant.fence), self.verb_deadline()).await;
         if let Err(error) = released {
-            tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a key was not given back");
+            tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a key is not given back yet");
+            self.release_in_background(grant.attempt, Some(grant.fence));
         }
     }
 
@@ -55,11 +56,6 @@ impl<S: Store> Engine<S> {
     pub(crate) async fn abandon(&self, tenure: Tenure<S>, reason: Reason) {
         self.abandon_grant(tenure.grant(), reason).await;
         tenure.settle();
-    }
-
-    /// Marks what still runs at the end of a drain. Its handler may yet complete it: that is accepted.
-    pub(super) async fn mark_shutdown(&self, grant: &Grant) {
-        self.abandon_grant(grant, Reason::Shutdown).await;
     }
 
     pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) {
@@ -118,7 +114,7 @@ impl<S: Store> Engine<S> {
                 Recorded::Lost(loss) => Completion::Superseded(loss),
             },
             Outcome::NotExecuted => match self.store.release(&grant.attempt, Some(grant.fence), deadline).await? {
-                Released::Released | Released::Absent => Completion::Settled,
+                Released::Released | Released::Absent | Released::Indeterminate => Completion::Settled,
                 Released::Lost(loss) => Completion::Superseded(loss),
             },
         })

@@ -1,15 +1,36 @@
 //! Holding a lease: the renewals, the news of its loss, and the guard that speaks when nobody else does.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use idempotency_store::{Deadline, Grant, Loss, Reason, Renewed, Store};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::Engine;
 use super::claim::Chain;
 use super::tracker::Running;
+
+/// How a lease stands, as far as this process can tell by its own monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    until: Instant,
+    lost: bool,
+}
+
+impl Hold {
+    /// Whether the lease can no longer be counted on. The time is looked at again: the process may have been stopped
+    /// since anybody last had the chance to say so.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost || Instant::now() >= self.until
+    }
+
+    /// When the lease lapses unless it is renewed.
+    pub(crate) const fn until(&self) -> Instant {
+        self.until
+    }
+}
 
 /// A lease that is being renewed. Whoever has it must settle it: complete, release or abandon.
 ///
@@ -18,19 +39,47 @@ pub(crate) struct Tenure<S: Store> {
     grant: Grant,
     engine: Arc<Engine<S>>,
     renewals: AbortHandle,
-    lost: watch::Receiver<bool>,
+    hold: watch::Receiver<Hold>,
     settled: bool,
     _running: Running,
 }
 
+/// Nothing may be started under this grant.
+#[derive(Debug)]
+pub(crate) enum NotHeld {
+    /// This process is shutting down. The key is given back.
+    Draining,
+    /// The lease had lapsed before anything was started, and the store could not be asked again. The key is given back.
+    Unavailable,
+    /// The lease had lapsed before anything was started, and the key was settled by others.
+    Lost(Loss),
+}
+
 impl<S: Store> Engine<S> {
-    /// Starts renewing a lease that was claimed at `claimed_at`, or `None` if this process is shutting down and must not
-    /// start anything.
-    pub(crate) fn hold(self: &Arc<Self>, grant: Grant, claimed_at: Instant) -> Option<Tenure<S>> {
-        let running = self.tracker.enter(grant)?;
-        let (losing, lost) = watch::channel(false);
-        let renewals = tokio::spawn(renew(Arc::clone(self), grant, claimed_at, losing)).abort_handle();
-        Some(Tenure { grant, engine: Arc::clone(self), renewals, lost, settled: false, _running: running })
+    /// Starts renewing a lease that was asked for at `asked_at`.
+    ///
+    /// A lease that may have lapsed since - the reply was late, or the process was stopped - is renewed first: others
+    /// may have been told that its outcome is unknown, and have settled it.
+    pub(crate) async fn hold(self: &Arc<Self>, grant: Grant, mut asked_at: Instant) -> Result<Tenure<S>, NotHeld> {
+        let Some(running) = self.tracker.enter(grant) else {
+            self.release_unstarted(&grant).await;
+            return Err(NotHeld::Draining);
+        };
+        while asked_at.elapsed() >= grant.terms.lease() {
+            asked_at = Instant::now();
+            match self.store.renew(&grant, self.verb_deadline()).await {
+                Ok(Renewed::Held | Renewed::Recreated) => {}
+                Ok(Renewed::Lost(loss)) => return Err(NotHeld::Lost(loss)),
+                Err(error) => {
+                    tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a lease lapsed before its work began");
+                    self.release_unstarted(&grant).await;
+                    return Err(NotHeld::Unavailable);
+                }
+            }
+        }
+        let (news, hold) = watch::channel(Hold { until: asked_at + grant.terms.lease(), lost: false });
+        let renewals = tokio::spawn(renew(Arc::clone(self), grant, asked_at, news)).abort_handle();
+        Ok(Tenure { grant, engine: Arc::clone(self), renewals, hold, settled: false, _running: running })
     }
 }
 
@@ -39,9 +88,9 @@ impl<S: Store> Tenure<S> {
         &self.grant
     }
 
-    /// Becomes true when the lease can no longer be counted on.
-    pub(crate) fn lost(&self) -> watch::Receiver<bool> {
-        self.lost.clone()
+    /// How the lease stands, now and later.
+    pub(crate) fn watch(&self) -> watch::Receiver<Hold> {
+        self.hold.clone()
     }
 
     /// The outcome is with the store, or on its way there by other hands.
@@ -62,19 +111,19 @@ impl<S: Store> Drop for Tenure<S> {
 }
 
 /// Renews the lease at a third of its length, until it is lost or the maximal execution is over.
-async fn renew<S: Store>(engine: Arc<Engine<S>>, grant: Grant, claimed_at: Instant, losing: watch::Sender<bool>) {
+///
+/// While the store does not answer, it is asked on, also past the lease: as long as nobody took over, that revives it.
+async fn renew<S: Store>(engine: Arc<Engine<S>>, grant: Grant, asked_at: Instant, news: watch::Sender<Hold>) {
     let lease = grant.terms.lease();
-    let period = lease / 3;
-    // The lease began somewhere between asking and the reply; the earlier is the safe one to count from.
-    let mut held_since = claimed_at;
-    let mut next = claimed_at + period;
-    while claimed_at.elapsed() < engine.timing.max_execution {
-        tokio::time::sleep_until(next.into()).await;
-        let asked_at = Instant::now();
+    let period = (lease / 3).max(Duration::from_millis(1));
+    let mut next = asked_at + period;
+    while asked_at.elapsed() < engine.timing.max_execution {
+        tokio::time::sleep_until(next).await;
+        let renewed_at = Instant::now();
         match engine.store.renew(&grant, Deadline::after(period)).await {
-            Ok(Renewed::Held) => held_since = asked_at,
+            Ok(Renewed::Held) => news.send_modify(|hold| hold.until = renewed_at + lease),
             Ok(Renewed::Recreated) => {
-                held_since = asked_at;
+                news.send_modify(|hold| hold.until = renewed_at + lease);
                 tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
             }
             // The attempt has just been recorded by its own hand.
@@ -85,11 +134,7 @@ async fn renew<S: Store>(engine: Arc<Engine<S>>, grant: Grant, claimed_at: Insta
             }
             Err(error) => tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a renewal failed"),
         }
-        if held_since.elapsed() >= lease {
-            // Others may see it as lapsed. It is renewed on: as long as nobody took over, that revives it.
-            losing.send_replace(true);
-        }
-        next = asked_at + period.max(Duration::from_millis(1));
+        next = renewed_at + period;
     }
-    losing.send_replace(true);
+    news.send_modify(|hold| hold.lost = true);
 }

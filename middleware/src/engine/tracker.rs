@@ -28,7 +28,7 @@ struct State {
 }
 
 /// An entry in the tracker, taken out when dropped.
-pub(super) struct Running(Arc<Tracker>, Option<Owner>);
+pub(crate) struct Running(Arc<Tracker>, Option<Owner>);
 
 impl Tracker {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -40,8 +40,14 @@ impl Tracker {
         self.state().closed = true;
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.state().closed
+    /// Registers work that may come to claim a key, unless the process is shutting down.
+    pub(super) fn begin(self: &Arc<Self>) -> Option<Running> {
+        let mut state = self.state();
+        if state.closed {
+            return None;
+        }
+        state.background += 1;
+        Some(Running(Arc::clone(self), None))
     }
 
     /// Registers a run, unless the process is shutting down.

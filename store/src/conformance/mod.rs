@@ -240,6 +240,7 @@ macro_rules! conformance {
                 release_of_another_owners_tombstone_is_lost,
                 release_needs_the_owner_and_its_fence,
                 release_after_a_takeover_is_lost,
+                release_of_a_takeover_is_no_release,
                 release_of_a_completed_key_is_lost,
                 release_of_an_abandoned_key_is_lost,
                 release_of_an_absent_key_refuses_its_late_claim,

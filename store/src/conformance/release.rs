@@ -1,7 +1,7 @@
 //! Laws of [`Store::release`](crate::Store::release): the only way to a second run.
 
 use super::Fixture;
-use super::case::{Case, SLACK, answer, fresh_owner, refuse};
+use super::case::{Case, SLACK, answer, fresh_owner, reexecute, refuse};
 use crate::record::RELEASED_TOMBSTONE;
 use crate::{Attempt, Claimed, Fence, Loss, Released};
 
@@ -65,6 +65,19 @@ pub async fn release_after_a_takeover_is_lost<F: Fixture>() {
         assert!(matches!(reply, Released::Lost(Loss::InFlight { .. })), "the old owner gave the key away: {reply:?}");
     }
     case.assert_holds(&new, "after the old owner tried to release").await;
+}
+
+/// Taken over, release of the new owner: indeterminate again. That it did not run says nothing about the one before.
+pub async fn release_of_a_takeover_is_no_release<F: Fixture>() {
+    let (case, _, new) = Case::<F>::taken_over().await;
+    for fence in [Some(new.fence), None] {
+        assert_eq!(case.give_back(&new.attempt, fence).await, Released::Indeterminate);
+    }
+    case.assert_indeterminate(&new, "after the attempt that took over was released").await;
+    let late = case.claim(&reexecute(new.attempt, 9)).await;
+    assert!(matches!(late, Claimed::Indeterminate { .. }), "a late duplicate of its claim was granted: {late:?}");
+    let third = case.granted(&reexecute(case.attempt(), 9)).await;
+    assert_eq!(third.number, new.number + 1, "the attempts before are counted");
 }
 
 /// Completed, release: lost, with the answer. What was answered is never run again.

@@ -112,6 +112,7 @@ pub(super) fn recorded(reply: &Recorded, which: Which<'_>) -> Said {
 pub(super) fn released(reply: &Released, which: Which<'_>) -> Said {
     match reply {
         Released::Released => Said::Plain("released"),
+        Released::Indeterminate => Said::Plain("indeterminate"),
         Released::Absent => Said::Plain("absent"),
         Released::Lost(loss) => lost(loss, which),
     }

@@ -204,7 +204,7 @@ impl<S: Store> Turn<'_, S> {
         let model = place.model(record::release(place.record.clone().as_ref(), self.now, &self.attempt, of_model));
         match &store {
             Released::Released => place.watch.freed(),
-            Released::Absent => {}
+            Released::Absent | Released::Indeterminate => {}
             Released::Lost(loss) => self.lost(place, loss)?,
         }
         place.agree("release", &store, &model, said::released)
