@@ -5,14 +5,15 @@
 //! Every step is taken by the store and by the pure transitions of [`record`](crate::record), and the two replies must say
 //! the same. Fences and times are compared by their order, so the store's clock may be any.
 //!
-//! Beside the model, five things are watched that need none, so that a mistake in the model is noticed too:
+//! Beside the model, six things are watched that need none, so that a mistake in the model is noticed too:
 //!
-//! 1. Every new grant of a key has a greater fence than all grants of it before.
+//! 1. Every new grant of a key has a greater fence than all grants of it before, and no two owners have one fence.
 //! 2. A key whose attempt may have run is not granted within its retention, unless it was released, resolved as not
 //!    executed, or taken over by a claim that allows it.
 //! 3. An answer, once recorded, does not change while it lives.
 //! 4. A completed key is neither granted nor resolved while its answer lives.
 //! 5. Nobody is told that its answer is recorded while another one stands.
+//! 6. A claim of another request is told so, as long as an attempt may have run.
 //!
 //! ```
 //! # #[cfg(feature = "memory")] {

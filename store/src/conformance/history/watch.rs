@@ -1,14 +1,18 @@
 //! The laws that are watched without the model.
 
-use crate::{Answer, Fence, Grant, StoreTime};
+use std::collections::HashMap;
+
+use crate::{Answer, Claimed, Fence, Fingerprint, Grant, Owner, StoreTime};
 
 /// What is known of one key from the store's replies alone.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// Who was granted which fence.
+    holders: HashMap<Fence, Owner>,
     /// The greatest fence that was granted.
     highest: Option<Fence>,
-    /// Until when the key must not be granted as if it were new: an attempt may have run.
-    spoken_for_until: Option<StoreTime>,
+    /// Until when the key must not be granted as if it were new, because an attempt of this request may have run.
+    spoken_for: Option<(StoreTime, Fingerprint)>,
     answer: Option<Recording>,
 }
 
@@ -25,41 +29,53 @@ struct Recording {
 pub(super) type Broken = &'static str;
 
 impl Watch {
-    /// The store granted the key. `is_new` unless the same owner was told of the same fence before.
-    pub(super) fn granted(
-        &mut self,
-        now: StoreTime,
-        grant: &Grant,
-        is_new: bool,
-        may_take_over: bool,
-    ) -> Result<(), Broken> {
+    /// The store answered a claim of this request.
+    pub(super) fn claimed(&self, now: StoreTime, request: Fingerprint, reply: &Claimed) -> Result<(), Broken> {
+        let of_another = self.spoken_for.is_some_and(|(until, spoken)| now < until && spoken != request);
+        match reply {
+            Claimed::Mismatch => Ok(()),
+            _ if of_another => Err("a claim of another request was not told that it is a mismatch"),
+            Claimed::Completed(completed) => self.replayed(now, &completed.answer),
+            _ => Ok(()),
+        }
+    }
+
+    /// The store granted the key.
+    pub(super) fn granted(&mut self, now: StoreTime, grant: &Grant, may_take_over: bool) -> Result<(), Broken> {
         if self.live(now).is_some() {
             return Err("a completed key was granted while its answer lives");
         }
-        if is_new {
-            if self.highest.is_some_and(|highest| grant.fence <= highest) {
-                return Err("a new grant's fence is not greater than all before it");
-            }
-            if grant.number == 1 && self.spoken_for_until.is_some_and(|until| now < until) {
-                return Err("a key was granted as new although an attempt may have run");
-            }
-            if grant.number > 1 && !may_take_over {
-                return Err("a claim that refuses take-overs took over");
-            }
+        match self.holders.insert(grant.fence, grant.attempt.owner) {
+            Some(holder) if holder == grant.attempt.owner => {}
+            Some(_) => return Err("two owners were granted one fence"),
+            None => self.granted_anew(now, grant, may_take_over)?,
         }
-        self.highest = self.highest.max(Some(grant.fence));
         self.kept(now, grant);
+        Ok(())
+    }
+
+    fn granted_anew(&mut self, now: StoreTime, grant: &Grant, may_take_over: bool) -> Result<(), Broken> {
+        if self.highest.is_some_and(|highest| grant.fence <= highest) {
+            return Err("a new grant's fence is not greater than all before it");
+        }
+        if grant.number == 1 && self.spoken_for.is_some_and(|(until, _)| now < until) {
+            return Err("a key was granted as new although an attempt may have run");
+        }
+        if grant.number > 1 && !may_take_over {
+            return Err("a claim that refuses take-overs took over");
+        }
+        self.highest = Some(grant.fence);
         Ok(())
     }
 
     /// The record of this grant was written again.
     pub(super) fn kept(&mut self, now: StoreTime, grant: &Grant) {
-        self.spoken_for_until = Some(now.after(grant.terms.retention()));
+        self.spoken_for = Some((now.after(grant.terms.retention()), grant.attempt.fingerprint));
     }
 
     /// The key was released, or resolved as not executed.
     pub(super) fn freed(&mut self) {
-        self.spoken_for_until = None;
+        self.spoken_for = None;
     }
 
     /// The store says that this grant's answer is recorded. Said again, it is the first one that stands.

@@ -139,6 +139,7 @@ impl<S: Store> Turn<'_, S> {
         let of_model = Claim { high_water: highest.map(|pair| pair.model), ..claim };
         let store = self.store.claim(&of_store, soon()).await.map_err(|error| failed(&error))?;
         let model = place.model(record::claim(place.record.clone().as_ref(), self.now, &of_model));
+        place.watch.claimed(self.now, claim.attempt.fingerprint, &store)?;
         match (&store, &model) {
             (Claimed::Acquired { grant: store, .. }, Claimed::Acquired { grant: model, .. }) => {
                 self.granted(place, step, Pair { store: *store, model: *model }, &claim)?;
@@ -146,7 +147,6 @@ impl<S: Store> Turn<'_, S> {
             (Claimed::Indeterminate { fence: store, .. }, Claimed::Indeterminate { fence: model, .. }) => {
                 place.seen = Some(Pair { store: *store, model: *model });
             }
-            (Claimed::Completed(completed), _) => place.watch.replayed(self.now, &completed.answer)?,
             _ => {}
         }
         place.agree("claim", &store, &model, said::claimed)
@@ -158,7 +158,7 @@ impl<S: Store> Turn<'_, S> {
         };
         let is_new = !known(&place.fences);
         let may_take_over = claim.on_abandoned != crate::OnAbandoned::Refuse;
-        place.watch.granted(self.now, &grant.store, is_new, may_take_over)?;
+        place.watch.granted(self.now, &grant.store, may_take_over)?;
         if is_new {
             place.fences.push(Pair { store: grant.store.fence, model: grant.model.fence });
         }
@@ -228,9 +228,7 @@ impl<S: Store> Turn<'_, S> {
         match (store, resolution) {
             (Resolved::Resolved, Resolution::NotExecuted) => place.watch.freed(),
             (Resolved::Resolved, Resolution::Completed(answer)) => {
-                // The record's own terms; the resolver need not know them.
-                let terms = before.map_or(grant.store.terms, |record| record.terms);
-                place.watch.resolved(self.now, &Grant { terms, ..grant.store }, &answer)?;
+                place.watch.resolved(self.now, &settled(grant.store, before.as_ref()), &answer)?;
             }
             (Resolved::Conflict, _) => {}
         }
@@ -252,6 +250,13 @@ impl<S: Store> Turn<'_, S> {
         let retention = grant.model.terms.retention();
         if absent && self.now.since(granted_at) >= retention { older(&grant.store, retention) } else { grant.store }
     }
+}
+
+/// The grant that a resolution settles. Whoever resolves may have been granted the key for another request, at another time.
+fn settled(resolver: Grant, record: Option<&Record>) -> Grant {
+    let Some(record) = record else { return resolver };
+    let attempt = Attempt { owner: record.owner, fingerprint: record.fingerprint, ..resolver.attempt };
+    Grant { attempt, terms: record.terms, ..resolver }
 }
 
 /// The claim of a step, and whether it carries a high water. A step that needs a grant and has none claims instead.
