@@ -10,6 +10,7 @@
 //! | [`Process`] | the demo's real server and bank, with signals |
 //! | [`Relay`] | the line between server and bank, held at a chosen point |
 //! | [`RedisServer`] | a real Redis of one's own, with signals and restarts |
+//! | [`RedisProxy`] | the line to a Redis, cut, slowed and mixed up at a chosen command |
 //! | [`Reply`] | an answer with every byte that a test may compare |
 //!
 //! Two rules keep the scenarios honest. Nothing waits for a guessed time: what is awaited is an event, and one that does
@@ -38,9 +39,11 @@ pub mod raw;
 mod redis_backend;
 mod redis_options;
 mod redis_probe;
+pub mod redis_proxy;
 mod redis_server;
 mod relay;
 mod reply;
+pub mod resp;
 mod service;
 mod wait;
 
@@ -54,6 +57,7 @@ pub use process::{Process, command, die_with_parent};
 pub use redis_backend::Redis;
 pub use redis_options::RedisOptions;
 pub use redis_probe::Commands;
+pub use redis_proxy::{LineFault, RedisProxy};
 pub use redis_server::RedisServer;
 pub use relay::Relay;
 pub use reply::{Reply, reply, try_reply};

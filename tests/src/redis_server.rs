@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -143,7 +144,9 @@ impl RedisServer {
 
     /// A connection of the default user that shares nothing with any other.
     pub async fn connection(&self) -> MultiplexedConnection {
-        let opened = within("redis-server accepts", self.connect()).await;
+        // Only `within` is to say that it takes too long.
+        let patient = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let opened = within("redis-server accepts", self.connect(&patient)).await;
         opened.unwrap_or_else(|error| panic!("no connection to redis-server: {error}\n{}", self.log()))
     }
 
@@ -151,8 +154,8 @@ impl RedisServer {
         redis::Client::open(self.url()).expect("a URL")
     }
 
-    async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        self.client().get_multiplexed_async_connection().await
+    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        self.client().get_multiplexed_async_connection_with_config(config).await
     }
 
     /// Starts the process and waits until it answers; if it is not it that does, or nothing ever will, says why.
@@ -196,7 +199,7 @@ impl RedisServer {
 
     /// Who answers on the port: nobody as long as it loads its data.
     async fn process_id(&self) -> Option<u32> {
-        let mut connection = self.connect().await.ok()?;
+        let mut connection = self.connect(&AsyncConnectionConfig::new()).await.ok()?;
         redis::cmd("PING").query_async::<()>(&mut connection).await.ok()?;
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
         info.lines().find_map(|line| line.strip_prefix("process_id:"))?.trim().parse().ok()
