@@ -42,6 +42,7 @@ fn fixtures() -> Vec<(Record, &'static str, &'static str)> {
         (indeterminate(Reason::Failure, Some(checkpoint(b"half"))), "040201", "68616c66"),
         (indeterminate(Reason::Shutdown, None), "040300", ""),
         (indeterminate(Reason::Cancelled, None), "040400", ""),
+        (indeterminate(Reason::TakeoverReleased, None), "040500", ""),
         (record(State::Released), "050000", ""),
     ]
 }
@@ -156,8 +157,13 @@ fn the_payload_is_a_slice_of_what_was_read() {
 fn any_state() -> impl Strategy<Value = State> {
     let bytes = || proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from);
     let note = || proptest::option::of(bytes().prop_map(|bytes| Checkpoint::new(bytes).unwrap()));
-    let reason =
-        prop_oneof![Just(Reason::Panic), Just(Reason::Failure), Just(Reason::Shutdown), Just(Reason::Cancelled)];
+    let reason = prop_oneof![
+        Just(Reason::Panic),
+        Just(Reason::Failure),
+        Just(Reason::Shutdown),
+        Just(Reason::Cancelled),
+        Just(Reason::TakeoverReleased)
+    ];
     prop_oneof![
         note().prop_map(|checkpoint| State::InFlight { checkpoint }),
         bytes().prop_map(|answer| State::Completed(Answer::Kept(answer))),

@@ -116,7 +116,7 @@ fn the_pure_transitions_keep_the_watched_laws() {
         ("renew", &["held", "recreated"]),
         ("complete", &["recorded", "recreated"]),
         ("checkpoint", &["held"]),
-        ("release", &["released", "absent"]),
+        ("release", &["released", "indeterminate", "absent"]),
         ("abandon", &["abandoned"]),
         ("resolve", &["resolved", "conflict"]),
     ];
