@@ -16,6 +16,7 @@ mod disconnect;
 mod faulty;
 mod owner_life;
 mod redis_laws;
+mod redis_storm;
 mod redis_tools;
 mod response;
 mod service;

@@ -54,7 +54,7 @@ pub use process::{Process, command, die_with_parent};
 pub use redis_backend::Redis;
 pub use redis_options::RedisOptions;
 pub use redis_probe::Commands;
-pub use redis_server::RedisServer;
+pub use redis_server::{RedisServer, free_port};
 pub use relay::Relay;
 pub use reply::{Reply, reply, try_reply};
 pub use service::{Bank, Options, Server};
