@@ -8,7 +8,7 @@ use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
-use idempotency_tests::{Bank, RedisOptions, RedisServer, Server, command, free_port, let_pass};
+use idempotency_tests::{Bank, Count, RedisOptions, RedisServer, Server, command, free_port, let_pass};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::timeout;
@@ -24,12 +24,28 @@ const GAP: std::ops::Range<u64> = 300..1_500;
 /// What the storm may take, recall included. Its own deadline and its clients' patience end it long before.
 const BOUND: Duration = Duration::from_secs(60 * 60);
 
+/// How many storms there may be until each fault has happened: a few payments may be over before.
+const STORMS: u64 = 50;
+
 /// How often each fault happened.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Faults {
-    redis_paused: usize,
-    redis_killed: usize,
-    server_killed: [usize; 2],
+    redis_paused: Count,
+    redis_killed: Count,
+    server_killed: [Count; 2],
+}
+
+impl Faults {
+    fn counts(&self) -> [(&'static str, usize); 4] {
+        let [a, b] = &self.server_killed;
+        let counts = [&self.redis_paused, &self.redis_killed, a, b].map(Count::get);
+        let [redis_paused, redis_killed, a, b] = counts;
+        [("Redis paused", redis_paused), ("Redis killed", redis_killed), ("server A killed", a), ("server B killed", b)]
+    }
+
+    fn all_happened(&self) -> bool {
+        self.counts().iter().all(|(_, times)| *times > 0)
+    }
 }
 
 /// Everything that takes part, but for the storm.
@@ -70,55 +86,66 @@ impl Ground {
         loop {
             let_pass(gap(&mut dice)).await;
             self.redis.stop().await;
-            self.faults.redis_paused += 1;
+            self.faults.redis_paused.up();
             let_pass(PAUSE).await;
             self.redis.cont();
             let_pass(gap(&mut dice)).await;
             self.redis.kill9();
-            self.faults.redis_killed += 1;
+            self.faults.redis_killed.up();
             let_pass(gap(&mut dice) / 4).await;
             self.redis.restart().await;
             for which in [0, 1] {
                 let_pass(gap(&mut dice)).await;
                 self.kill(which).await;
-                self.faults.server_killed[which] += 1;
+                self.faults.server_killed[which].up();
                 self.start(which).await;
             }
         }
     }
 
-    /// The test's own verdict, from the storm's report and the bank's ledger.
-    async fn judge(&self, report: &Report, payments: usize) {
-        let Faults { redis_paused, redis_killed, server_killed: [a, b] } = self.faults;
-        assert!([redis_paused, redis_killed, a, b].iter().all(|&times| times > 0), "too short for each fault");
-        for finding in ["double charges", "lost payments", "divergent answers"] {
-            assert_eq!(report.count(finding), 0, "{finding}");
-        }
+    /// The test's own verdict, from what the storms printed and the bank's ledger.
+    async fn judge(&self, reports: &[Report], payments: usize) {
+        assert!(self.faults.all_happened(), "too short for each fault: {:?}", self.faults.counts());
         let mut ledger = BTreeMap::<String, usize>::new();
         for charge in self.bank.ledger().await {
             *ledger.entry(charge.reference).or_default() += 1;
         }
         let doubles: Vec<_> = ledger.iter().filter(|(_, charges)| **charges > 1).collect();
         assert!(doubles.is_empty(), "charged more than once: {doubles:?}");
-        let unsettled = report.unsettled();
-        for (&payment, charges) in &unsettled {
-            assert_eq!(ledger.get(payment).copied().unwrap_or(0), *charges, "{payment} is listed with another count");
+        for report in reports {
+            report.judge(&ledger, payments);
         }
-        let settled = report.count("paid") + report.count("declined");
-        let unknown = report.count("indeterminate") + report.count("refused") + report.count("gave up");
-        assert_eq!((settled + unknown, unsettled.len()), (payments, unknown), "each payment is settled or listed");
     }
 
-    /// The real storm, to be awaited beside the faults. It is killed when it is dropped.
-    fn storm(&self, payments: usize, seed: u64) -> impl Future<Output = Output> + use<> {
-        let [a, b] = self.addresses.map(|address| format!("http://{address}"));
-        let mut storm = command(DEMO, ["storm", "--url", &a, "--url", &b, "--bank", self.bank.url()]);
-        storm.args(["--payments", &payments.to_string(), "--clients", "32", "--seed", &seed.to_string()]);
-        storm.args(["--lose-replies", "30", "--disconnect", "10", "--double-click", "20"]);
-        storm.args(["--bank-lost-replies", "10", "--patience", "2m", "--deadline", "25m"]);
-        let output = timeout(BOUND, storm.kill_on_drop(true).output());
-        async { output.await.expect("the storm ends").expect("the storm starts") }
+    /// One real storm, or several until each fault has happened, to be awaited beside the faults.
+    fn storms(&self, payments: usize, seed: u64) -> impl Future<Output = Vec<Report>> + use<> {
+        let urls = self.addresses.map(|address| format!("http://{address}"));
+        let (bank, faults) = (self.bank.url().to_owned(), self.faults.clone());
+        async move {
+            let mut reports = Vec::new();
+            for seed in seed..seed + STORMS {
+                reports.push(storm(&urls, &bank, payments, seed).await);
+                if faults.all_happened() {
+                    break;
+                }
+            }
+            reports
+        }
     }
+}
+
+/// The real storm. It is killed when this is dropped.
+async fn storm([a, b]: &[String; 2], bank: &str, payments: usize, seed: u64) -> Report {
+    let mut storm = command(DEMO, ["storm", "--url", a, "--url", b, "--bank", bank]);
+    storm.args(["--payments", &payments.to_string(), "--clients", "32", "--seed", &seed.to_string()]);
+    storm.args(["--lose-replies", "30", "--disconnect", "10", "--double-click", "20"]);
+    storm.args(["--bank-lost-replies", "10", "--patience", "2m", "--deadline", "25m"]);
+    let output = timeout(BOUND, storm.kill_on_drop(true).output()).await;
+    let Output { status, stdout, stderr } = output.expect("the storm ends").expect("the storm starts");
+    let report = String::from_utf8_lossy(&stdout).into_owned();
+    println!("{report}");
+    assert!(status.success(), "{status}:\n{}", String::from_utf8_lossy(&stderr));
+    Report(report)
 }
 
 fn gap(dice: &mut StdRng) -> Duration {
@@ -133,6 +160,21 @@ impl Report {
     fn count(&self, name: &str) -> usize {
         let row = self.0.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
         row.unwrap_or_else(|| panic!("no row {name:?} in:\n{}", self.0))
+    }
+
+    /// Nothing happened that must not, and each payment is settled, or listed with as many charges as the ledger has.
+    fn judge(&self, ledger: &BTreeMap<String, usize>, payments: usize) {
+        for finding in ["double charges", "lost payments", "divergent answers"] {
+            assert_eq!(self.count(finding), 0, "{finding}");
+        }
+        let unsettled = self.unsettled();
+        for (payment, charges) in &unsettled {
+            let charged = ledger.get(*payment).copied().unwrap_or(0);
+            assert_eq!(charged, *charges, "{payment} is listed with another number of charges");
+        }
+        let settled = self.count("paid") + self.count("declined");
+        let unknown = self.count("indeterminate") + self.count("refused") + self.count("gave up");
+        assert_eq!((settled + unknown, unsettled.len()), (payments, unknown), "each payment is settled or listed");
     }
 
     /// Each payment that is listed because its client does not know the outcome, and how often it was charged.
@@ -159,17 +201,14 @@ async fn two_servers_on_one_redis_charge_nobody_twice_while_all_three_are_paused
     let seed = setting("STORM_SEED").unwrap_or_else(|| rand::random_range(1..1 << 32));
     println!("STORM_PAYMENTS={payments} STORM_SEED={seed}");
     let mut ground = Ground::prepare().await;
-    let storm = ground.storm(payments, seed);
-    let output = tokio::select! {
-        output = storm => output,
+    let storms = ground.storms(payments, seed);
+    let reports = tokio::select! {
+        reports = storms => reports,
         () = ground.suffer(seed) => unreachable!("the faults have no end"),
     };
+    println!("{:?}", ground.faults.counts());
     // Nothing that is still under way may reach the bank behind the judge's back.
     ground.kill(0).await;
     ground.kill(1).await;
-    let report = Report(String::from_utf8_lossy(&output.stdout).into_owned());
-    println!("{}\n{:?}", report.0, ground.faults);
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}:\n{complaint}", output.status);
-    ground.judge(&report, payments).await;
+    ground.judge(&reports, payments).await;
 }
