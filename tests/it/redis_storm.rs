@@ -143,8 +143,7 @@ async fn storm([a, b]: &[String; 2], bank: &str, payments: usize, seed: u64) -> 
     let output = timeout(BOUND, storm.kill_on_drop(true).output()).await;
     let Output { status, stdout, stderr } = output.expect("the storm ends").expect("the storm starts");
     let report = String::from_utf8_lossy(&stdout).into_owned();
-    println!("{report}");
-    assert!(status.success(), "{status}:\n{}", String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{status}:\n{report}\n{}", String::from_utf8_lossy(&stderr));
     Report(report)
 }
 
@@ -206,6 +205,9 @@ async fn two_servers_on_one_redis_charge_nobody_twice_while_all_three_are_paused
         reports = storms => reports,
         () = ground.suffer(seed) => unreachable!("the faults have no end"),
     };
+    for Report(report) in &reports {
+        println!("{report}");
+    }
     println!("{:?}", ground.faults.counts());
     // Nothing that is still under way may reach the bank behind the judge's back.
     ground.kill(0).await;
