@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(1_500);
 /// Between two faults, in milliseconds: short enough that each kind comes every few seconds.
 const GAP: std::ops::Range<u64> = 300..1_500;
 
+/// How long Redis is down, in milliseconds: sometimes longer than a request waits for it, so that requests are refused.
+const DOWN: std::ops::Range<u64> = 100..5_000;
+
 /// What the storm may take, recall included. Its own deadline and its clients' patience end it long before.
 const BOUND: Duration = Duration::from_secs(60 * 60);
 
@@ -92,7 +95,7 @@ impl Ground {
             let_pass(gap(&mut dice)).await;
             self.redis.kill9();
             self.faults.redis_killed.up();
-            let_pass(gap(&mut dice) / 4).await;
+            let_pass(Duration::from_millis(dice.random_range(DOWN))).await;
             self.redis.restart().await;
             for which in [0, 1] {
                 let_pass(gap(&mut dice)).await;
