@@ -24,6 +24,7 @@ mod redis_memory;
 mod redis_own;
 mod redis_records;
 mod redis_tls;
+mod redis_storm;
 mod redis_tools;
 mod response;
 mod service;

@@ -58,7 +58,7 @@ pub use redis_backend::Redis;
 pub use redis_options::RedisOptions;
 pub use redis_probe::Commands;
 pub use redis_proxy::{LineFault, RedisProxy};
-pub use redis_server::RedisServer;
+pub use redis_server::{RedisServer, free_port};
 pub use relay::Relay;
 pub use reply::{Reply, reply, try_reply};
 pub use service::{Bank, Options, Server};

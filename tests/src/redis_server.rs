@@ -235,7 +235,7 @@ impl Drop for RedisServer {
 /// A port that nobody listens on, to listen on again and again: below those that the system gives to outgoing connections.
 /// Otherwise one of these could take it between a kill and a restart; or a client that knocks on the closed port could
 /// be given the very port that it knocks on, and be connected to itself.
-pub(crate) async fn free_port() -> u16 {
+pub async fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const SPAN: u16 = 12_000;
     // Test processes that run at once begin in different places.

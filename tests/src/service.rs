@@ -1,5 +1,6 @@
 //! The demo as its users have it: the payment service and the bank, each a process of its own.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use demo_service::bank::BankClient;
@@ -36,9 +37,23 @@ impl Bank {
         self.process.url()
     }
 
-    /// Everything that was charged, newest first.
+    /// The newest charges, the newest first: as many as the bank lists at once.
     pub async fn charges(&self) -> Vec<Charge> {
         self.client.charges(&ChargeQuery::default()).await.expect("the bank answers").records
+    }
+
+    /// The whole ledger, newest first, to be read when nobody charges any more.
+    pub async fn ledger(&self) -> Vec<Charge> {
+        let mut ledger: Vec<Charge> = Vec::new();
+        loop {
+            let after = ledger.last().map(|charge| charge.id.clone());
+            let query = ChargeQuery { after, ..ChargeQuery::default() };
+            let page = self.client.charges(&query).await.expect("the bank answers").records;
+            if page.is_empty() {
+                return ledger;
+            }
+            ledger.extend(page);
+        }
     }
 }
 
@@ -46,6 +61,7 @@ impl Bank {
 #[derive(Debug)]
 pub struct Options {
     command: Command,
+    listen: SocketAddr,
 }
 
 /// A real payment service. It is killed when this is dropped.
@@ -59,8 +75,8 @@ pub struct Server {
 impl Server {
     /// A service of the demo's `program`, with its keys in `store` and its charges at `bank`.
     pub fn on(program: &str, store: &str, bank: &str) -> Options {
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--store", store, "--bank", bank];
-        Options { command: command(program, arguments) }
+        let arguments = ["serve", "--store", store, "--bank", bank];
+        Options { command: command(program, arguments), listen: (Ipv4Addr::LOCALHOST, 0).into() }
     }
 
     /// A payment of the usual amount by the usual merchant, to be changed or sent.
@@ -77,6 +93,16 @@ impl Server {
 }
 
 impl Options {
+    /// `--listen`; by default it takes any free port.
+    pub fn listen(self, listen: SocketAddr) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// `--wait-for-store`.
+    pub fn wait_for_store(self, patience: &str) -> Self {
+        self.option("--wait-for-store", patience)
+    }
+
     /// `--lease`.
     pub fn lease(self, lease: &str) -> Self {
         self.option("--lease", lease)
@@ -99,7 +125,8 @@ impl Options {
     }
 
     /// Starts it, and waits until it listens.
-    pub async fn start(self) -> Server {
+    pub async fn start(mut self) -> Server {
+        self.command.args(["--listen", &self.listen.to_string()]);
         let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
         Server { process: Process::start(self.command).await, http }
     }
