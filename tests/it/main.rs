@@ -20,6 +20,7 @@ mod redis_down;
 mod redis_figures;
 mod redis_laws;
 mod redis_line;
+mod redis_line_laws;
 mod redis_memory;
 mod redis_own;
 mod redis_records;

@@ -140,7 +140,8 @@ impl Link {
         true
     }
 
-    fn is_current(&self, live: &Live) -> bool {
+    /// Whether the connection is the one that verbs are sent on.
+    pub(super) fn is_current(&self, live: &Live) -> bool {
         self.lock().as_ref().is_some_and(|current| current.generation == live.generation)
     }
 

@@ -143,12 +143,14 @@ impl RedisStore {
     where
         F: Future<Output = RedisResult<Value>>,
     {
-        let reply = self.0.link.patience.wait(deadline, call(live.connection.clone())).await;
+        // Somebody else may find out first that the connection is dead.
+        let is_given_up = || !self.0.link.is_current(live);
+        let reply = self.0.link.patience.wait(deadline, is_given_up, call(live.connection.clone())).await;
         // A connection that does not answer may hang for ever; a new one shows whether the server does.
         if reply.as_ref().map_or(true, |reply| reply.as_ref().is_err_and(spoils_connection)) {
             self.0.link.give_up(live);
         }
-        reply.map_err(|passed| StoreError::unknown(NAME, passed))
+        reply.map_err(|impatience| StoreError::unknown(NAME, impatience))
     }
 
     async fn run(

@@ -21,6 +21,15 @@ pub(super) struct Patience {
     ticking: AbortHandle,
 }
 
+/// Why an answer is not waited for any longer. What was asked may be carried out all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Impatience {
+    #[error(transparent)]
+    Deadline(#[from] DeadlinePassed),
+    #[error("the connection was given up")]
+    GivenUp,
+}
+
 #[derive(Debug)]
 struct Shared {
     waiting: AtomicUsize,
@@ -37,23 +46,30 @@ impl Patience {
         Self { shared, ticking }
     }
 
-    /// The output of `future`, or [`DeadlinePassed`] at most a tick after the deadline; the future is dropped then.
+    /// The output of `future`, or why it is not waited for any longer; the future is dropped then. Both are noticed a
+    /// tick or two late: an answer that is just arriving still counts.
     pub(super) async fn wait<T>(
         &self,
         deadline: Deadline,
+        is_given_up: impl Fn() -> bool,
         future: impl Future<Output = T>,
-    ) -> Result<T, DeadlinePassed> {
+    ) -> Result<T, Impatience> {
         let _waiting = self.shared.enter();
         let mut ticks = self.shared.tick.subscribe();
         let mut future = pin!(future);
+        let mut was_given_up = false;
         loop {
             tokio::select! {
                 biased;
                 output = &mut future => return Ok(output),
                 _ = ticks.changed() => {
                     if deadline.is_past() {
-                        return Err(DeadlinePassed);
+                        return Err(DeadlinePassed.into());
                     }
+                    if was_given_up {
+                        return Err(Impatience::GivenUp);
+                    }
+                    was_given_up = is_given_up();
                 }
             }
         }
