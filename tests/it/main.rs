@@ -7,6 +7,11 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::large_futures, reason = "a test is polled once in a while, and by one thread")]
+#![allow(
+    clippy::unused_async,
+    reason = "what kills and what pauses a server look alike to the scenarios that do either"
+)]
 
 mod callers;
 mod claim;
@@ -14,6 +19,7 @@ mod clock;
 mod crash;
 mod disconnect;
 mod faulty;
+mod late;
 mod owner_life;
 mod redis_connecting;
 mod redis_down;
