@@ -29,6 +29,7 @@ mod redis_line;
 mod redis_line_laws;
 mod redis_memory;
 mod redis_own;
+mod redis_processes;
 mod redis_records;
 mod redis_storm;
 mod redis_tls;
