@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use idempotency_store::conformance::Fixture;
+use idempotency_store::conformance::{Fixture, history};
 use idempotency_store::{
     Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, ErrorKind, Fence, Grant, Key,
     Reason, Recorded, RedisStore, Released, Renewed, Resolution, Resolved, Store, StoreError,
@@ -137,4 +137,15 @@ mod cut_before {
 
 mod cut_after {
     idempotency_store::conformance!(super::Broken<true>);
+}
+
+/// Random histories beside the pure model. Only with breaks before the server acts: a verb that is asked again after it
+/// took effect rightly answers otherwise than the model, to which it is asked once (`Held` after `Recreated`).
+#[tokio::test]
+async fn histories_over_a_line_that_breaks_follow_the_model() {
+    for seed in 1..=10 {
+        let broken = Broken::<false>::open().await;
+        let report = history::check(&broken, history::steps(seed).take(500)).await;
+        assert_eq!(report.unwrap_or_else(|error| panic!("seed {seed}: {error}")).steps, 500);
+    }
 }
