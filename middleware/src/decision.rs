@@ -1,6 +1,6 @@
 //! The rules table as a pure function: what a claim's reply means for the request.
 
-use idempotency_store::{Answer, Claimed, Completed, Grant, Loss};
+use idempotency_store::{Answer, Checkpoint, Claimed, Completed, Grant, Loss};
 
 use crate::recorded::{NotKept, RecordedAnswer};
 use crate::rejection::Rejection;
@@ -8,8 +8,8 @@ use crate::rejection::Rejection;
 /// What happens to a request.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// The handler runs under this lease.
-    Run(Grant),
+    /// The handler runs under this lease, with what an earlier attempt noted.
+    Run(Grant, Option<Checkpoint>),
     /// The client is told something without it.
     Tell(Told),
 }
@@ -26,7 +26,7 @@ pub(crate) enum Told {
 /// The rules table, from the reply to the claim.
 pub(crate) fn decide(claimed: Claimed) -> Decision {
     Decision::Tell(match claimed {
-        Claimed::Acquired { grant, .. } => return Decision::Run(grant),
+        Claimed::Acquired { grant, checkpoint } => return Decision::Run(grant, checkpoint),
         Claimed::Completed(completed) => replay(completed),
         Claimed::InFlight { remaining } => Told::Reject(Rejection::in_flight(remaining)),
         Claimed::Mismatch => Told::Reject(Rejection::key_reused()),

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod claim;
+mod notes;
 mod settle;
 mod tenure;
 mod tracker;
