@@ -38,6 +38,7 @@ mod response;
 mod service;
 mod shutdown;
 mod store_down;
+mod takeover;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");

@@ -13,6 +13,7 @@ on_each_store!(
     s26_an_overtaken_owner_changes_nothing_and_tells_the_winners_answer,
     s32_a_panic_leaves_the_outcome_unknown,
     s32_whoever_knows_better_may_let_it_run_again,
+    s38_a_runtime_that_is_dropped_leaves_what_ran_in_flight,
 );
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -99,6 +100,24 @@ async fn s26_an_overtaken_owner_changes_nothing_and_tells_the_winners_answer(bac
     overtaken.await.unwrap().expect_replay_of(&winner, &[]);
     other.send("/charge", "key-1").await.expect_replay_of(&winner, &[]);
     assert_eq!(app.downstream.entries().await, 2);
+}
+
+/// As 29, in one process: nobody drains, nothing is awaited, and every task is gone.
+async fn s38_a_runtime_that_is_dropped_leaves_what_ran_in_flight(backend: impl Backend) {
+    let other = App::start(&backend).await;
+    let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let builder = App::on(&backend).beside(&other);
+    let app = dying.spawn(builder.start()).await.unwrap();
+    let unanswered = app.send_until_held("/held-after", "key-1").await;
+    tokio::task::spawn_blocking(move || drop(dying)).await.unwrap();
+    // With its runtime its connections are gone.
+    assert!(unanswered.await.is_err(), "it was answered after its runtime was gone");
+    other.send("/held-after", "key-1").await.expect_rejection(409, "in-flight");
+    backend.advance(LEASE * 3).await;
+    for _ in 0..2 {
+        other.send("/held-after", "key-1").await.expect_rejection(409, "indeterminate");
+    }
+    assert_eq!((other.downstream.entries().await, other.downstream.effects().await), (1, 1));
 }
 
 async fn s32_a_panic_leaves_the_outcome_unknown(backend: impl Backend) {
