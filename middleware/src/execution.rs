@@ -63,11 +63,11 @@ pub(crate) struct Execution<Inner, S> {
 pub(crate) struct LookedAfter;
 
 /// A request with its body read.
-struct Keyed {
-    key: IdempotencyKey,
-    parts: Parts,
-    body: Bytes,
-    trailers: Option<HeaderMap>,
+pub(crate) struct Keyed {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// How the handler ended.
@@ -166,7 +166,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
         B: HttpBody,
         RB: HttpBody,
     {
-        let admission = Admission { engine: &self.engine, settings: &self.settings, attempt };
+        let admission = Admission { engine: &self.engine, settings: &self.settings, keyed: &keyed, attempt };
         match admission.admit(reply).await {
             Admitted::Run(admit) => self.run(keyed, admit, reply).await,
             Admitted::Tell(told) => Ok(spoken(&self.settings, told)),

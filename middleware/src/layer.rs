@@ -8,10 +8,10 @@ use http::{HeaderName, Response};
 use idempotency_store::Store;
 use tower_layer::Layer;
 
-use crate::abandoned::OnAbandoned;
 use crate::config::{ConfigError, OnDisconnect, Timing};
 use crate::engine::{Drained, Engine};
 use crate::key::KeySyntax;
+use crate::on_abandoned::OnAbandoned;
 use crate::rejection::Rejection;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;

@@ -105,6 +105,7 @@
 //! | [request body](IdempotencyLayer::max_request_body), [recorded answer](IdempotencyLayer::max_recorded_answer) | 1 MiB each |
 //! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
 //! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
+//! | [budget of a resolver](OnAbandoned::resolve_within) | 10 s, then 409 `indeterminate` with `Retry-After` |
 //!
 //! # Features
 //!
@@ -131,6 +132,7 @@ mod fingerprint;
 mod headers;
 mod key;
 mod layer;
+mod on_abandoned;
 mod panic;
 pub mod problems;
 mod recorded;
@@ -138,6 +140,7 @@ mod recording;
 mod rejection;
 mod rejection_style;
 mod reply;
+mod resolving;
 mod scope;
 mod secret;
 mod service;
@@ -146,7 +149,7 @@ mod settings;
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;
 
-pub use abandoned::OnAbandoned;
+pub use abandoned::{Abandoned, Resolution};
 pub use body::{RequestBody, ResponseBody};
 pub use checkpoint::CheckpointError;
 pub use config::{ConfigError, OnDisconnect, Timing};
@@ -157,6 +160,7 @@ pub use engine::Drained;
 pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
+pub use on_abandoned::OnAbandoned;
 pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
 pub use rejection::{Rejection, RejectionKind};

@@ -2,10 +2,10 @@
 
 use http::HeaderName;
 
-use crate::abandoned::OnAbandoned;
 use crate::config::OnDisconnect;
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
+use crate::on_abandoned::OnAbandoned;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;

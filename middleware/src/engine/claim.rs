@@ -9,7 +9,8 @@ use super::Engine;
 use super::backoff::Backoff;
 use super::tracker::Running;
 
-/// The key was not granted, and whatever the store may still do with the claim is being undone. The work must not run.
+/// The store could not be asked about a key. Nothing was granted, and whatever the store may still do with a claim is being
+/// undone. The work must not run.
 #[derive(Debug)]
 pub(crate) enum Unclaimed {
     /// The store did not answer.
@@ -117,12 +118,12 @@ impl<S: Store> Engine<S> {
     }
 }
 
-fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
+pub(super) fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
     if error.kind() == ErrorKind::Corrupt {
         tracing::error!(key = ?attempt.key, cause = %Chain(error), "the record of a key cannot be used");
         return Unclaimed::Corrupt;
     }
-    tracing::warn!(key = ?attempt.key, cause = %Chain(error), "no claim: the store did not answer");
+    tracing::warn!(key = ?attempt.key, cause = %Chain(error), "the store did not answer");
     Unclaimed::Unavailable
 }
 
