@@ -39,6 +39,7 @@ mod service;
 mod shutdown;
 mod store_down;
 mod takeover;
+mod waiting;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");
