@@ -243,7 +243,8 @@ async fn when_the_time_is_over_the_first_is_still_in_flight() {
     let server = setup.server();
     let first = setup.run(&server).await;
     let begun = tokio::time::Instant::now();
-    let answer = setup.send(&server, post("k")).await.unwrap();
+    let answer = tokio::time::timeout(PATIENCE, setup.send(&server, post("k"))).await;
+    let answer = answer.expect("it has an end").unwrap();
     assert_rejected(&answer, 409, "in-flight");
     assert!(answer.headers.contains_key("retry-after"));
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
