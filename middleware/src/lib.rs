@@ -123,6 +123,7 @@ mod context;
 mod decision;
 mod engine;
 mod execution;
+mod fence_header;
 mod fingerprint;
 mod headers;
 mod key;
@@ -148,6 +149,7 @@ pub use context::Idempotency;
 #[cfg(feature = "axum")]
 pub use context::NotKeyed;
 pub use engine::Drained;
+pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
 pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
