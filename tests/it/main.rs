@@ -21,6 +21,7 @@ mod disconnect;
 mod faulty;
 mod late;
 mod owner_life;
+mod peers;
 mod redis_connecting;
 mod redis_down;
 mod redis_figures;

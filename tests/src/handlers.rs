@@ -56,6 +56,8 @@ impl Handlers {
             .route("/cookie", any(cookie))
             .route("/headers", any(headers))
             .route("/binary", any(binary))
+            .route("/empty", any(empty))
+            .route("/echo", any(echo))
             .route_layer(layer);
         Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes).with_state(self)
     }
@@ -165,4 +167,18 @@ async fn binary(State(on): State<Handlers>, idempotency: Option<Idempotency>, re
     body.extend_from_slice(&request);
     body.extend_from_slice(on.finished.up().to_string().as_bytes());
     ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
+}
+
+/// Nothing but a status.
+async fn empty(State(on): State<Handlers>, idempotency: Option<Idempotency>) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    on.effect(idempotency.as_ref()).await;
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// The request's own bytes.
+async fn echo(State(on): State<Handlers>, idempotency: Option<Idempotency>, request: Bytes) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    on.effect(idempotency.as_ref()).await;
+    ([(header::CONTENT_TYPE, "application/octet-stream")], request).into_response()
 }
