@@ -18,6 +18,7 @@ mod claim;
 mod clock;
 mod crash;
 mod disconnect;
+mod docs;
 mod faulty;
 mod grpc;
 mod late;
@@ -40,6 +41,7 @@ mod response;
 mod revoked;
 mod service;
 mod shutdown;
+mod statements;
 mod store_down;
 
 /// The program of [`idempotency_tests::alone`].

@@ -27,7 +27,8 @@ pub(crate) const SECRET: &str = "one secret for all servers";
 
 /// A running application. Its routes are `/charge` and `/refund` (both charge), `/held-before` and `/held-after` (before
 /// and after their effect, until the gate opens), `/panic`, `/busy` (429), `/fails` (500), `/not-executed`, `/cookie`,
-/// `/headers`, `/binary`, `/empty` (204), `/echo`; and all of them under `/v1` and `/v2`. Each takes every method.
+/// `/headers`, `/binary`, `/empty` (204), `/echo`, `/status/{code}`; and all of them under `/v1` and `/v2`. Each takes every
+/// method.
 ///
 /// It ends when it is dropped.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::any;
@@ -58,6 +58,7 @@ impl Handlers {
             .route("/binary", any(binary))
             .route("/empty", any(empty))
             .route("/echo", any(echo))
+            .route("/status/{status}", any(status))
             .route_layer(layer);
         Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes).with_state(self)
     }
@@ -181,4 +182,17 @@ async fn echo(State(on): State<Handlers>, idempotency: Option<Idempotency>, requ
     on.enter(idempotency.as_ref()).await;
     on.effect(idempotency.as_ref()).await;
     ([(header::CONTENT_TYPE, "application/octet-stream")], request).into_response()
+}
+
+/// The status that was asked for, once the effect is there.
+async fn status(
+    State(on): State<Handlers>,
+    Path(status): Path<u16>,
+    idempotency: Option<Idempotency>,
+    caller: HeaderMap,
+) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    on.effect(idempotency.as_ref()).await;
+    let status = StatusCode::from_u16(status).expect("a status");
+    (status, on.receipt(idempotency.as_ref(), &caller)).into_response()
 }
