@@ -162,3 +162,8 @@ pub use service::{IdempotencyService, ResponseFuture};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code on the order of layers, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/layer-order.md")]
+struct LayerOrder;

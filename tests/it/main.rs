@@ -22,6 +22,7 @@ mod docs;
 mod faulty;
 mod grpc;
 mod late;
+mod layer_order;
 mod owner_life;
 mod peers;
 mod redis_connecting;
