@@ -16,6 +16,7 @@
 mod callers;
 mod claim;
 mod clock;
+mod clock_back;
 mod crash;
 mod disconnect;
 mod docs;
@@ -44,6 +45,7 @@ mod service;
 mod shutdown;
 mod statements;
 mod store_down;
+mod versions;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");
