@@ -151,9 +151,18 @@ pub enum ConfigError {
     /// The operating system gave no random bytes for a secret.
     #[error("the operating system's random source failed")]
     NoRandomness,
-    /// A header field that belongs to one connection or one moment cannot be part of a recorded answer.
-    #[error("a header field that describes a connection or a moment cannot be replayed")]
+    /// A header field that belongs to one connection, moment, server or trace, or that carries credentials, cannot be part
+    /// of a recorded answer.
+    #[error(
+        "a header field that describes a connection, a moment, a server or a trace, or carries credentials, cannot be replayed"
+    )]
     HeaderNotReplayable,
+    /// `set-cookie` was asked for like any other field.
+    #[error(
+        "`set-cookie` carries sessions, which would lie in the store and reach whoever replays the answer; if that is what \
+         you want, say `replay_set_cookie()`"
+    )]
+    SetCookie,
     /// The base of the problem types is not the beginning of a URI.
     #[error("the base of the problem types must be visible ASCII and end with `/`, `:` or `#`")]
     ProblemBase,

@@ -27,7 +27,7 @@ use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
 use crate::key::IdempotencyKey;
 use crate::panic::{Panicked, caught};
-use crate::recording::{Verdict, verdict};
+use crate::recording::Recording;
 use crate::rejection::Rejection;
 use crate::reply::{rejected, spoken};
 use crate::settings::Settings;
@@ -204,7 +204,8 @@ impl<Inner, S: Store> Execution<Inner, S> {
         parts.extensions.insert(Idempotency::new(key, *tenure.grant(), claimed_at, tenure.watch(), secret));
         let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
         let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
-        match handle(inner, request, patience, settings.on_disconnect, reply).await {
+        let verdict = |parts: &_| settings.recording.verdict(parts);
+        match handle(inner, request, verdict, patience, settings.on_disconnect, reply).await {
             Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer).await),
             Ended::Failed(error) => {
                 engine.abandon(tenure, Reason::Failure).await;
@@ -230,6 +231,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
 async fn handle<Inner, B, RB>(
     mut inner: Inner,
     request: Request<RequestBody<B>>,
+    verdict: impl Fn(&http::response::Parts) -> Recording + Send,
     patience: Patience,
     on_disconnect: OnDisconnect,
     reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
@@ -241,7 +243,8 @@ where
 {
     let handler = caught(async move {
         let (parts, body) = inner.call(request).await?.into_parts();
-        Ok(HandlerAnswer::gather(parts, body, patience).await)
+        let recording = verdict(&parts);
+        Ok(HandlerAnswer::gather(parts, body, recording, patience).await)
     });
     let cancelled = async {
         match on_disconnect {
@@ -267,9 +270,12 @@ async fn settle<S: Store, RB: HttpBody>(
     tenure: Tenure<S>,
     answer: HandlerAnswer<RB>,
 ) -> Response<ResponseBody<RB>> {
-    let completion = match verdict(&answer.parts) {
-        Verdict::Release => engine.release(tenure).await,
-        Verdict::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
+    let completion = match answer.recording {
+        Recording::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
+        Recording::DoNotKeep => engine.complete(tenure, answer.tombstone()).await,
+        Recording::NotExecuted => engine.release(tenure).await,
+        Recording::Unknown => engine.abandon(tenure, Reason::Failure).await,
+        Recording::AlreadyRecorded => Engine::leave(tenure),
     };
     match completion {
         Completion::Settled => answer.into_response(),

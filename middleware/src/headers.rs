@@ -28,44 +28,74 @@ const RECORDED: [HeaderName; 10] = [
     HeaderName::from_static("grpc-status-details-bin"),
 ];
 
-/// Fields of one connection (RFC 9110, section 7.6.1) or one moment, and those that this layer sets by itself.
-const NEVER: [&str; 12] = [
+/// Fields of one connection (RFC 9110, section 7.6.1), one moment, one server or one trace, credentials and challenges, and
+/// those that this layer sets by itself.
+const NEVER: [&str; 24] = [
+    "age",
+    "authentication-info",
+    "authorization",
     "connection",
+    "cookie",
     "date",
     "idempotency-status",
     "idempotent-replayed",
     "keep-alive",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
+    "server",
+    "set-cookie2",
     "te",
+    "traceparent",
+    "traceresponse",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "via",
+    "www-authenticate",
 ];
 
 /// The header fields that are part of a recorded answer: an allow-list, so that cookies, credentials and trace ids of the
 /// first client never reach another.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AllowList(Vec<HeaderName>);
+pub(crate) struct AllowList {
+    own: Vec<HeaderName>,
+    cookies: bool,
+}
 
 impl AllowList {
     /// Adds one of the application's own fields.
     pub(crate) fn add(&mut self, name: HeaderName) -> Result<(), ConfigError> {
+        if name == header::SET_COOKIE {
+            return Err(ConfigError::SetCookie);
+        }
         if NEVER.contains(&name.as_str()) {
             return Err(ConfigError::HeaderNotReplayable);
         }
-        self.0.push(name);
+        self.own.push(name);
         Ok(())
     }
 
+    /// Adds `set-cookie`.
+    pub(crate) fn add_cookies(&mut self) {
+        self.cookies = true;
+    }
+
     fn allows(&self, name: &HeaderName) -> bool {
-        name.as_str().starts_with("content-") || RECORDED.contains(name) || self.0.contains(name)
+        let usual = name.as_str().starts_with("content-") || RECORDED.contains(name);
+        usual || self.own.contains(name) || (self.cookies && name == header::SET_COOKIE)
     }
 
     /// The fields that are recorded, in their order. With trailers, the field that announces them belongs to the answer.
     pub(crate) fn filter(&self, headers: &HeaderMap, with_trailers: bool) -> HeaderMap {
         select(headers, |name| self.allows(name) || (with_trailers && name == header::TRAILER))
+    }
+
+    /// The trailers that are recorded: all that a trailer may be (RFC 9110, section 6.5.1), and no way around the list.
+    pub(crate) fn filter_trailers(trailers: &HeaderMap) -> HeaderMap {
+        select(trailers, |name| name != header::SET_COOKIE && !NEVER.contains(&name.as_str()))
     }
 }
 
@@ -107,10 +137,21 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_a_connection_cannot_be_added() {
+    fn fields_of_a_connection_and_credentials_cannot_be_added() {
         for never in NEVER {
             let added = AllowList::default().add(HeaderName::from_static(never));
             assert_eq!(added, Err(ConfigError::HeaderNotReplayable), "{never}");
         }
+    }
+
+    #[test]
+    fn cookies_are_added_by_their_own_name_only() {
+        let cookies = HeaderMap::from_iter([(header::SET_COOKIE, HeaderValue::from_static("a=b"))]);
+        let mut list = AllowList::default();
+        assert_eq!(list.add(header::SET_COOKIE), Err(ConfigError::SetCookie));
+        assert!(list.filter(&cookies, false).is_empty());
+        list.add_cookies();
+        assert_eq!(list.filter(&cookies, false), cookies);
+        assert!(AllowList::filter_trailers(&cookies).is_empty(), "trailers carry no cookies");
     }
 }

@@ -11,6 +11,7 @@ use tower_layer::Layer;
 use crate::config::{ConfigError, OnDisconnect, Timing};
 use crate::engine::{Drained, Engine};
 use crate::key::KeySyntax;
+use crate::recording_policy::RecordingPolicy;
 use crate::rejection::Rejection;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
@@ -75,6 +76,11 @@ impl<S: Store> IdempotencyLayer<S> {
         self.set(|settings| settings.max_recorded_answer = bytes)
     }
 
+    /// Which answers are recorded, where the handler does not say it itself. Default [`RecordingPolicy::everything`].
+    pub fn recording(self, policy: RecordingPolicy) -> Self {
+        self.set(|settings| settings.recording = policy)
+    }
+
     /// What happens to the handler when its client leaves. Default [`OnDisconnect::Finish`].
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> Self {
         self.set(|settings| settings.on_disconnect = on_disconnect)
@@ -91,10 +97,43 @@ impl<S: Store> IdempotencyLayer<S> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::HeaderNotReplayable`] for fields of one connection or one moment, such as `connection` or `date`.
+    /// [`ConfigError::HeaderNotReplayable`] for fields of one connection, moment, server or trace, such as `connection` or
+    /// `date`, and for credentials, such as `www-authenticate`. [`ConfigError::SetCookie`] for cookies.
+    ///
+    /// ```
+    /// use http::{HeaderName, header};
+    /// use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, store::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), ConfigError> {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new(), Scope::shared(), Secret::random()?);
+    /// let layer = layer.replay_header(HeaderName::from_static("x-invoice"))?;
+    /// assert_eq!(layer.clone().replay_header(header::DATE).err(), Some(ConfigError::HeaderNotReplayable));
+    /// assert_eq!(layer.replay_header(header::SET_COOKIE).err(), Some(ConfigError::SetCookie));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn replay_header(mut self, name: HeaderName) -> Result<Self, ConfigError> {
         Arc::make_mut(&mut self.settings).allow_list.add(name)?;
         Ok(self)
+    }
+
+    /// Makes `set-cookie` part of the recorded answer. By default cookies reach the first client only.
+    ///
+    /// **Hazard**: the cookies lie in the store for the whole retention, readable by whoever can read it, and every
+    /// replay sets them again: at whoever else has the same scope and key, and at a client that has logged out or been given
+    /// a newer session meanwhile. A session cookie then works as long as the session itself, so end sessions on the
+    /// server. Fit for cookies that are no credentials.
+    ///
+    /// ```
+    /// # use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, store::MemoryStore};
+    /// # fn main() -> Result<(), ConfigError> {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new(), Scope::shared(), Secret::random()?).replay_set_cookie();
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replay_set_cookie(self) -> Self {
+        self.set(|settings| settings.allow_list.add_cookies())
     }
 
     /// What the `type` of a problem begins with; the rejection's name follows. Point it to your own documentation.

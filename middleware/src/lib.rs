@@ -39,7 +39,7 @@
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
 //!    `indeterminate`**. The handler is not entered again.
 //! 7. The key is **released**, and the next request runs, only if the handler certainly did nothing: it says
-//!    [`Recording::NotExecuted`], or answers 425 or 429.
+//!    [`Recording::NotExecuted`], or answers 425 or 429. A [`RecordingPolicy`] that releases more is yours to answer for.
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
 //!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it.
 //!
@@ -131,6 +131,7 @@ mod panic;
 pub mod problems;
 mod recorded;
 mod recording;
+mod recording_policy;
 mod rejection;
 mod rejection_style;
 mod reply;
@@ -153,6 +154,7 @@ pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
 pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
+pub use recording_policy::RecordingPolicy;
 pub use rejection::{Rejection, RejectionKind};
 pub use scope::Scope;
 pub use secret::Secret;

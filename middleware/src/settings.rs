@@ -5,6 +5,7 @@ use http::HeaderName;
 use crate::config::OnDisconnect;
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
+use crate::recording_policy::RecordingPolicy;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;
@@ -18,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) syntax: KeySyntax,
     pub(crate) max_request_body: usize,
     pub(crate) max_recorded_answer: usize,
+    pub(crate) recording: RecordingPolicy,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
@@ -36,6 +38,7 @@ impl Settings {
             syntax: KeySyntax::default(),
             max_request_body: MEBIBYTE,
             max_recorded_answer: MEBIBYTE,
+            recording: RecordingPolicy::default(),
             on_disconnect: OnDisconnect::default(),
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),

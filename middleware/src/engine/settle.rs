@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use idempotency_store::{Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
+use idempotency_store::{
+    Abandoned, Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError,
+};
 
 use super::backoff::Backoff;
 use super::claim::Chain;
@@ -53,15 +55,28 @@ impl<S: Store> Engine<S> {
     /// Marks the key indeterminate at once.
     ///
     /// If the store does not answer, the lease lapses and says the same.
-    pub(crate) async fn abandon(&self, tenure: Tenure<S>, reason: Reason) {
-        self.abandon_grant(tenure.grant(), reason).await;
+    pub(crate) async fn abandon(&self, tenure: Tenure<S>, reason: Reason) -> Completion {
+        let lost = self.abandon_grant(tenure.grant(), reason).await;
         tenure.settle();
+        lost.map_or(Completion::Settled, Completion::Superseded)
     }
 
-    pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) {
+    /// Ends a tenure whose outcome the store was told by other means.
+    pub(crate) fn leave(tenure: Tenure<S>) -> Completion {
+        tenure.settle();
+        Completion::Settled
+    }
+
+    /// How the key stands, if it is not this grant's any more.
+    pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) -> Option<Loss> {
         tracing::warn!(key = ?grant.attempt.key, ?reason, "nobody knows whether this request was executed");
-        if let Err(error) = self.store.abandon(grant, reason, self.verb_deadline()).await {
-            tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
+        match self.store.abandon(grant, reason, self.verb_deadline()).await {
+            Ok(Abandoned::Abandoned) => None,
+            Ok(Abandoned::Lost(loss)) => Some(loss),
+            Err(error) => {
+                tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
+                None
+            }
         }
     }
 
