@@ -117,6 +117,41 @@ pub enum OnDisconnect {
     Cancel,
 }
 
+/// What happens to a request with a key while the store cannot be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// It is refused with 503 `store-unavailable` and has not run.
+    #[default]
+    Refuse,
+    /// It runs **unprotected**: for routes where an outage of the store costs more than a repetition.
+    ///
+    /// - Its retries may run again, now or when the store is back: nothing is recorded. Several may run at once.
+    /// - The answer carries `Idempotency-Status: unprotected`, and [`Counts::unprotected`](crate::Counts::unprotected)
+    ///   grows.
+    /// - The handler gets no [`Idempotency`](crate::Idempotency): there is no lease. It must ask for an
+    ///   `Option<Idempotency>`; as an extractor without `Option` it answers 500.
+    /// - A claim that the store may have taken, though its reply was lost, is left as it is: retries get `in-flight` and
+    ///   then `indeterminate`, since nobody knows what became of it.
+    /// - A store that refuses new keys because it is full is unavailable too. Whoever can send keys can fill it, and
+    ///   so switch the protection off.
+    ///
+    /// A record that cannot be read is still refused (503 `record-corrupt`), because it says that a request came before; and
+    /// a shutdown refuses as ever.
+    FailOpen,
+}
+
+/// The largest body that may be asked for, as a request or as a recorded answer: each is held in memory as a whole.
+const LARGEST_BODY: usize = 256 * 1024 * 1024;
+
+/// A limit on a body that makes sense.
+pub(crate) const fn body_limit(bytes: usize) -> Result<usize, ConfigError> {
+    match bytes {
+        1..=LARGEST_BODY => Ok(bytes),
+        _ => Err(ConfigError::BodyLimit(bytes)),
+    }
+}
+
 /// Why a setting was refused. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -142,6 +177,13 @@ pub enum ConfigError {
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,
+    /// A limit on a body of nothing, or of more than a server should hold in memory.
+    #[error(
+        "a body limit of {0} bytes makes no sense: use 1 byte to 256 MiB (1 MiB is the default). Nothing at all is not \
+         recorded by `Recording::DoNotKeep` and not looked after by `RouteSettings::bypass`; bodies are held in memory, so \
+         larger ones belong elsewhere"
+    )]
+    BodyLimit(usize),
     /// The store cannot keep such terms.
     #[error(transparent)]
     Terms(#[from] TermsError),

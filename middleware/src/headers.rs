@@ -8,11 +8,13 @@ use crate::config::ConfigError;
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// `Idempotency-Status: unrecorded` marks an answer that could not be recorded in time: a retry may find it, or may be
-/// told that the outcome is unknown.
+/// told that the outcome is unknown. `Idempotency-Status: unprotected` marks one whose request ran without a store, on a
+/// route that [fails open](crate::OnUnavailable::FailOpen): a retry may run again.
 pub const IDEMPOTENCY_STATUS: HeaderName = HeaderName::from_static("idempotency-status");
 
 pub(crate) const REPLAYED: HeaderValue = HeaderValue::from_static("true");
 pub(crate) const UNRECORDED: HeaderValue = HeaderValue::from_static("unrecorded");
+pub(crate) const UNPROTECTED: HeaderValue = HeaderValue::from_static("unprotected");
 
 /// Recorded besides everything that begins with `content-`. A gRPC answer without a body carries its status in the header.
 const RECORDED: [HeaderName; 10] = [

@@ -8,7 +8,8 @@ use http::{HeaderName, Response};
 use idempotency_store::Store;
 use tower_layer::Layer;
 
-use crate::config::{ConfigError, OnDisconnect, Timing};
+use crate::config::{ConfigError, OnDisconnect, OnUnavailable, Timing, body_limit};
+use crate::counts::Counts;
 use crate::engine::{Drained, Engine};
 use crate::key::KeySyntax;
 use crate::recording_policy::RecordingPolicy;
@@ -65,15 +66,26 @@ impl<S: Store> IdempotencyLayer<S> {
     /// The largest request body with a key, in bytes; larger ones get 413 `request-too-large`. Default 1 MiB.
     ///
     /// The body is read before the store is asked, because its digest is part of the fingerprint.
-    pub fn max_request_body(self, bytes: usize) -> Self {
-        self.set(|settings| settings.max_request_body = bytes)
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BodyLimit`] for zero, which would refuse every body, and above 256 MiB, since it is held in memory.
+    pub fn max_request_body(self, bytes: usize) -> Result<Self, ConfigError> {
+        let bytes = body_limit(bytes)?;
+        Ok(self.set(|settings| settings.max_request_body = bytes))
     }
 
     /// The largest answer body that is recorded, in bytes. Default 1 MiB.
     ///
     /// A larger one reaches the first client whole; a retry is told 409 `not-replayable`.
-    pub fn max_recorded_answer(self, bytes: usize) -> Self {
-        self.set(|settings| settings.max_recorded_answer = bytes)
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BodyLimit`] for zero - [`Recording::DoNotKeep`](crate::Recording::DoNotKeep) says that - and above
+    /// 256 MiB, since it is held in memory.
+    pub fn max_recorded_answer(self, bytes: usize) -> Result<Self, ConfigError> {
+        let bytes = body_limit(bytes)?;
+        Ok(self.set(|settings| settings.max_recorded_answer = bytes))
     }
 
     /// Which answers are recorded, where the handler does not say it itself. Default [`RecordingPolicy::everything`].
@@ -84,6 +96,11 @@ impl<S: Store> IdempotencyLayer<S> {
     /// What happens to the handler when its client leaves. Default [`OnDisconnect::Finish`].
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> Self {
         self.set(|settings| settings.on_disconnect = on_disconnect)
+    }
+
+    /// What happens while the store cannot be asked. Default [`OnUnavailable::Refuse`]; read the hazards of the other one.
+    pub fn on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
+        self.set(|settings| settings.on_unavailable = on_unavailable)
     }
 
     /// Makes a request header field part of what must be equal for a retry to be the same request, an API version for
@@ -149,6 +166,11 @@ impl<S: Store> IdempotencyLayer<S> {
     /// Replaces the problem documents by whatever the closure makes of a rejection.
     pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.rejections = RejectionStyle::Custom(Arc::new(respond)))
+    }
+
+    /// How often something happened that the promise does not cover; for metrics and alarms. Costs a few loads.
+    pub fn counts(&self) -> Counts {
+        self.engine.counts.snapshot()
     }
 
     /// Ends the work of this layer and its clones, for a graceful shutdown: no new claims (503 `shutting-down`), up to

@@ -41,7 +41,8 @@
 //! 7. The key is **released**, and the next request runs, only if the handler certainly did nothing: it says
 //!    [`Recording::NotExecuted`], or answers 425 or 429. A [`RecordingPolicy`] that releases more is yours to answer for.
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
-//!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it.
+//!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it. A
+//!    route may choose to [fail open](OnUnavailable::FailOpen).
 //!
 //! [`problems`] lists every rejection with what its client should do.
 //!
@@ -120,6 +121,7 @@ mod answer;
 mod body;
 mod config;
 mod context;
+mod counts;
 mod decision;
 mod engine;
 mod execution;
@@ -135,19 +137,22 @@ mod recording_policy;
 mod rejection;
 mod rejection_style;
 mod reply;
+mod route;
 mod scope;
 mod secret;
 mod service;
 mod settings;
+mod unprotected;
 
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;
 
 pub use body::{RequestBody, ResponseBody};
-pub use config::{ConfigError, OnDisconnect, Timing};
+pub use config::{ConfigError, OnDisconnect, OnUnavailable, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]
 pub use context::NotKeyed;
+pub use counts::Counts;
 pub use engine::Drained;
 pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
@@ -156,6 +161,7 @@ pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
 pub use recording_policy::RecordingPolicy;
 pub use rejection::{Rejection, RejectionKind};
+pub use route::RouteSettings;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use service::{IdempotencyService, ResponseFuture};

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use crate::config::OnDisconnect;
+use crate::config::{OnDisconnect, OnUnavailable};
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
 use crate::recording_policy::RecordingPolicy;
@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) max_recorded_answer: usize,
     pub(crate) recording: RecordingPolicy,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) on_unavailable: OnUnavailable,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
@@ -40,6 +41,7 @@ impl Settings {
             max_recorded_answer: MEBIBYTE,
             recording: RecordingPolicy::default(),
             on_disconnect: OnDisconnect::default(),
+            on_unavailable: OnUnavailable::default(),
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),

@@ -41,7 +41,7 @@ async fn the_quoted_and_the_bare_key_are_one() {
 
 #[tokio::test]
 async fn safe_methods_and_requests_without_a_key_pass_untouched() {
-    let (layer, entries) = (layer().max_request_body(2), Entries::default());
+    let (layer, entries) = (layer().max_request_body(2).unwrap(), Entries::default());
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
         let layer = layer.clone().required();
         for _ in 0..2 {
@@ -119,7 +119,7 @@ async fn another_request_under_the_key_is_refused() {
 
 #[tokio::test]
 async fn a_request_body_over_the_limit_is_refused_before_the_store_is_asked() {
-    let (layer, entries) = (layer().max_request_body(4), Entries::default());
+    let (layer, entries) = (layer().max_request_body(4).unwrap(), Entries::default());
     for body in [Body::from("12345"), Body::new(Body::from("12345").map_frame(std::convert::identity))] {
         let answer = send(&layer, &entries, counted, post_body("k", body)).await;
         assert_eq!((answer.status, answer.problem()), (StatusCode::PAYLOAD_TOO_LARGE, "request-too-large".to_owned()));
@@ -206,7 +206,7 @@ async fn only_what_says_not_executed_runs_again() {
 
 #[tokio::test]
 async fn an_answer_too_large_reaches_its_client_and_is_not_run_again() {
-    let (layer, entries) = (layer().max_recorded_answer(4), Entries::default());
+    let (layer, entries) = (layer().max_recorded_answer(4).unwrap(), Entries::default());
     let known = |_, _: Handled| Response::new(Body::from("12345"));
     let unknown = |_, _: Handled| {
         let frames = ["123", "45"].map(|part| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from(part))));

@@ -90,8 +90,12 @@ impl<S: Store> Engine<S> {
             Err(error) => error,
         };
         tracing::warn!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is not recorded yet");
+        self.counts.unrecorded.up();
         match error.kind() {
-            ErrorKind::Corrupt => tenure.settle(),
+            ErrorKind::Corrupt => {
+                self.counts.lost.up();
+                tenure.settle();
+            }
             _ => self.settle_in_background(tenure, outcome),
         }
         Completion::Unrecorded
@@ -139,6 +143,7 @@ impl<S: Store> Engine<S> {
     fn settle_in_background(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) {
         let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
             tracing::error!(key = ?tenure.grant().attempt.key, "too many outcomes wait for the store; this one is lost");
+            self.counts.lost.up();
             return tenure.settle();
         };
         let engine = Arc::clone(self);
@@ -147,6 +152,7 @@ impl<S: Store> Engine<S> {
             match engine.insist(&tenure, &outcome, give_up).await {
                 Ok(_) => tracing::info!(key = ?tenure.grant().attempt.key, "the outcome is recorded after all"),
                 Err(error) => {
+                    engine.counts.lost.up();
                     tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");
                 }
             }
