@@ -1,11 +1,17 @@
 //! Header fields: which of them are recorded, and the ones that this layer adds.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::config::ConfigError;
 
 /// `Idempotent-Replayed: true` marks an answer that was recorded by an earlier request.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// `Idempotency-Recorded-At` tells in a replay when the first run's answer was recorded, on the store's clock: an HTTP date (RFC
+/// 9110, section 5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`. First answers do not carry it.
+pub const IDEMPOTENCY_RECORDED_AT: HeaderName = HeaderName::from_static("idempotency-recorded-at");
 
 /// `Idempotency-Status: unrecorded` marks an answer that could not be recorded in time: a retry may find it, or may be
 /// told that the outcome is unknown. `Idempotency-Status: unprotected` marks one whose request ran without a store, on a
@@ -32,13 +38,14 @@ const RECORDED: [HeaderName; 10] = [
 
 /// Fields of one connection (RFC 9110, section 7.6.1), one moment, one server or one trace, credentials and challenges, and
 /// those that this layer sets by itself.
-const NEVER: [&str; 24] = [
+const NEVER: [&str; 25] = [
     "age",
     "authentication-info",
     "authorization",
     "connection",
     "cookie",
     "date",
+    "idempotency-recorded-at",
     "idempotency-status",
     "idempotent-replayed",
     "keep-alive",
@@ -103,10 +110,17 @@ impl AllowList {
 
 /// Takes out the fields that are this layer's to say; a proxied answer may bring them from elsewhere.
 pub(crate) fn strip_own(headers: &mut HeaderMap) {
-    let own = [IDEMPOTENT_REPLAYED, IDEMPOTENCY_STATUS];
+    let own = [IDEMPOTENT_REPLAYED, IDEMPOTENCY_RECORDED_AT, IDEMPOTENCY_STATUS];
     if own.iter().any(|name| headers.contains_key(name)) {
         *headers = select(headers, |name| !own.contains(name));
     }
+}
+
+/// A time as HTTP writes it, in whole seconds.
+pub(crate) fn http_date(time: SystemTime) -> String {
+    // The last second of the year 9999, which the format cannot go beyond; only a broken record says more.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    httpdate::fmt_http_date(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST))
 }
 
 /// The fields of some names, in their order, which removing the others one by one would not keep.
@@ -136,6 +150,16 @@ mod tests {
         let kept: Vec<_> =
             list.filter(&headers, false).iter().map(|(n, v)| format!("{n}:{}", v.to_str().unwrap())).collect();
         assert_eq!(kept, ["link:1", "link:2", "content-type:a", "x-own:3"]);
+    }
+
+    #[test]
+    fn a_date_is_an_http_date_whatever_the_time() {
+        assert_eq!(http_date(UNIX_EPOCH + Duration::from_secs(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let absurd = [Duration::from_micros(u64::MAX), Duration::from_secs(253_402_300_800)];
+        for absurd in absurd.map(|absurd| UNIX_EPOCH + absurd) {
+            assert_eq!(http_date(absurd), "Fri, 31 Dec 9999 23:59:59 GMT");
+        }
+        assert_eq!(http_date(UNIX_EPOCH - Duration::from_secs(1)), "Thu, 01 Jan 1970 00:00:00 GMT");
     }
 
     #[test]

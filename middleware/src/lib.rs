@@ -33,7 +33,7 @@
 //! 2. The **first** request with a key runs. Its answer is recorded before it is sent: status, an allow-list of header
 //!    fields with order and repetitions, body, trailers.
 //! 3. A request with the same key and the same [fingerprint](IdempotencyLayer::fingerprint_header) is answered with the
-//!    **recorded answer** and `Idempotent-Replayed: true`. Failures are outcomes and are replayed too.
+//!    **recorded answer**, `Idempotent-Replayed: true`, and the time of its recording in `Idempotency-Recorded-At`. Failures are outcomes and are replayed too.
 //! 4. The same key with **another request** gets 422 `key-reused`, in whatever state the first one is.
 //! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`.
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
@@ -154,7 +154,7 @@ pub use context::Idempotency;
 pub use context::NotKeyed;
 pub use counts::Counts;
 pub use engine::Drained;
-pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
+pub use headers::{IDEMPOTENCY_RECORDED_AT, IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
 pub use recorded::{AnswerError, RecordedAnswer};
