@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use idempotency_store::{Terms, TermsError};
 
+use crate::defaults;
+
 /// How long things may take. Every default is the one that the documentation's table names.
 ///
 /// Setters may be called in any order; [`IdempotencyLayer::timing`](crate::IdempotencyLayer::timing) checks the whole.
@@ -30,11 +32,11 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(30),
-            max_execution: Duration::from_secs(10 * 60),
-            retention: Duration::from_secs(24 * 60 * 60),
-            claim_budget: Duration::from_secs(3),
-            completion_wait: Duration::from_secs(2),
+            lease: defaults::LEASE,
+            max_execution: defaults::MAX_EXECUTION,
+            retention: defaults::RETENTION,
+            claim_budget: defaults::CLAIM_BUDGET,
+            completion_wait: defaults::COMPLETION_WAIT,
         }
     }
 }
@@ -64,14 +66,16 @@ impl Timing {
         self
     }
 
-    /// How long a claim may take before the client gets 503 `store-unavailable`. Default 3 s, above zero.
+    /// How long a claim may take before the client gets 503 `store-unavailable`. Default 3 s, above zero, at
+    /// most five minutes.
     pub const fn claim_budget(mut self, claim_budget: Duration) -> Self {
         self.claim_budget = claim_budget;
         self
     }
 
     /// How long the client waits for its answer to be recorded, before it gets the answer marked
-    /// `Idempotency-Status: unrecorded` and the recording goes on in the background. Default 2 s, above zero.
+    /// `Idempotency-Status: unrecorded` and the recording goes on in the background. Default 2 s, above
+    /// zero, at most five minutes.
     pub const fn completion_wait(mut self, completion_wait: Duration) -> Self {
         self.completion_wait = completion_wait;
         self
@@ -89,6 +93,7 @@ impl Timing {
     /// The terms that each claim asks for, once the durations are known to make sense.
     pub(crate) fn terms(&self) -> Result<Terms, ConfigError> {
         const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+        const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
         if self.lease < SHORTEST_LEASE {
             return Err(ConfigError::LeaseTooShort(self.lease));
         }
@@ -101,6 +106,10 @@ impl Timing {
         }
         if self.claim_budget.is_zero() || self.completion_wait.is_zero() {
             return Err(ConfigError::ZeroWait);
+        }
+        let longest = self.claim_budget.max(self.completion_wait);
+        if longest > LONGEST_WAIT {
+            return Err(ConfigError::WaitTooLong(longest));
         }
         Ok(Terms::new(self.lease, self.retention)?)
     }
@@ -177,6 +186,19 @@ pub enum ConfigError {
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,
+    /// The claim budget or the completion wait is longer than a client waits.
+    #[error("no client waits {0:?} for the store; use at most five minutes (3 s and 2 s are the defaults)")]
+    WaitTooLong(Duration),
+    /// Keys of no length, of more than 255 bytes, or of a range that is empty.
+    #[error(
+        "a key has 1 to 255 bytes, and {shortest} to {longest} are not within that; from 16 on it cannot be guessed"
+    )]
+    KeyLength {
+        /// The fewest bytes that were asked for.
+        shortest: usize,
+        /// The most bytes that were asked for.
+        longest: usize,
+    },
     /// A limit on a body of nothing, or of more than a server should hold in memory.
     #[error(
         "a body limit of {0} bytes makes no sense: use 1 byte to 256 MiB (1 MiB is the default). Nothing at all is not \
@@ -228,6 +250,8 @@ mod tests {
         assert!(refused(Timing::default().retention(second * 659)).contains("660s"));
         assert!(refused(Timing::default().claim_budget(Duration::ZERO)).contains("above zero"));
         assert!(refused(Timing::default().completion_wait(Duration::ZERO)).contains("above zero"));
+        assert!(refused(Timing::default().claim_budget(second * 301)).contains("301s"));
+        assert!(refused(Timing::default().completion_wait(second * 301)).contains("301s"));
         assert!(refused(Timing::default().retention(Duration::MAX)).contains("mistake in its unit"));
         assert_eq!(Timing::default().retention(second * 660).check(), Ok(()));
     }

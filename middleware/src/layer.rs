@@ -1,5 +1,6 @@
 //! The layer and its settings.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tower_layer::Layer;
 use crate::config::{ConfigError, OnDisconnect, OnUnavailable, Timing, body_limit};
 use crate::counts::Counts;
 use crate::engine::{Drained, Engine};
-use crate::key::KeySyntax;
+use crate::key::{KeySyntax, MAX_KEY_LEN};
 use crate::recording_policy::RecordingPolicy;
 use crate::rejection::Rejection;
 use crate::rejection_style::RejectionStyle;
@@ -51,6 +52,21 @@ impl<S: Store> IdempotencyLayer<S> {
     /// Which spellings of a key are accepted. Default [`KeySyntax::Lenient`].
     pub fn key_syntax(self, syntax: KeySyntax) -> Self {
         self.set(|settings| settings.syntax = syntax)
+    }
+
+    /// How many bytes a key may have, without quotes and parameters; others get 400 `key-malformed`. Default 1 to 255.
+    ///
+    /// From 16 on a key cannot be guessed. A client that sends shorter ones is refused, so narrow it before there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::KeyLength`] unless it is a part of 1 to 255, and not an empty one.
+    pub fn key_length(self, bytes: RangeInclusive<usize>) -> Result<Self, ConfigError> {
+        let (shortest, longest) = (*bytes.start(), *bytes.end());
+        if shortest == 0 || longest > MAX_KEY_LEN || bytes.is_empty() {
+            return Err(ConfigError::KeyLength { shortest, longest });
+        }
+        Ok(self.set(|settings| settings.key_length = bytes))
     }
 
     /// Durations: lease, maximal execution, retention, and how long a client waits for the store.

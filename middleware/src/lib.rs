@@ -96,14 +96,21 @@
 //! | setting | default |
 //! |---|---|
 //! | key | optional; [`required`](IdempotencyLayer::required) per layer |
-//! | key syntax | [lenient](KeySyntax::Lenient), 1 to 255 bytes |
-//! | [lease](Timing::lease), renewed at a third of it | 30 s |
-//! | [maximal execution](Timing::max_execution) | 10 min |
-//! | [retention](Timing::retention) | 24 h |
-//! | released key refuses delayed packets for | 60 s |
-//! | [claim budget](Timing::claim_budget) | 3 s, then 503 |
-//! | [completion wait](Timing::completion_wait) | 2 s, then `unrecorded` |
-//! | [request body](IdempotencyLayer::max_request_body), [recorded answer](IdempotencyLayer::max_recorded_answer) | 1 MiB each |
+//! | [key syntax](IdempotencyLayer::key_syntax) | [lenient](KeySyntax::Lenient) |
+//! | [key length](IdempotencyLayer::key_length) | [1 to 255 bytes](defaults::KEY_LENGTH) |
+//! | [lease](Timing::lease), renewed at a third of it | [30 s](defaults::LEASE) |
+//! | [maximal execution](Timing::max_execution) | [10 min](defaults::MAX_EXECUTION) |
+//! | [retention](Timing::retention) | [24 h](defaults::RETENTION) |
+//! | released key refuses delayed packets for | [60 s](defaults::RELEASED) |
+//! | [claim budget](Timing::claim_budget) | [3 s](defaults::CLAIM_BUDGET), then 503 |
+//! | [completion wait](Timing::completion_wait) | [2 s](defaults::COMPLETION_WAIT), then `unrecorded` |
+//! | [request body](IdempotencyLayer::max_request_body) | [1 MiB](defaults::MAX_REQUEST_BODY) |
+//! | [recorded answer](IdempotencyLayer::max_recorded_answer) | [1 MiB](defaults::MAX_RECORDED_ANSWER) |
+//! | [what is recorded](IdempotencyLayer::recording) | [everything](RecordingPolicy::everything) but 425 and 429 |
+//! | [store cannot be asked](IdempotencyLayer::on_unavailable) | [refuse](OnUnavailable::Refuse): 503 |
+//! | [client leaves](IdempotencyLayer::on_disconnect) | [finish](OnDisconnect::Finish) |
+//! | [drain](IdempotencyLayer::drain) at shutdown | [30 s](defaults::DRAIN) is usual |
+//! | memory store | [1,000,000 records](defaults::MEMORY_RECORDS) |
 //! | abandoned attempt | refuse: 409 `indeterminate` |
 //!
 //! # Features
@@ -123,6 +130,7 @@ mod config;
 mod context;
 mod counts;
 mod decision;
+pub mod defaults;
 mod engine;
 mod execution;
 mod fingerprint;

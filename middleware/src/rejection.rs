@@ -143,7 +143,8 @@ impl Rejection {
             KeyError::Missing => return Self::key_missing(),
             KeyError::Repeated => "Send one Idempotency-Key header field, not several.",
             KeyError::Empty => "The Idempotency-Key is empty.",
-            KeyError::TooLong => "The Idempotency-Key is longer than 255 bytes.",
+            KeyError::TooLong => "The Idempotency-Key is longer than this service accepts.",
+            KeyError::TooShort => "The Idempotency-Key is shorter than this service accepts.",
             KeyError::Charset => "The Idempotency-Key must be visible ASCII without commas, or a quoted string.",
             KeyError::NotAString => "The Idempotency-Key must be a quoted string (RFC 9651, section 3.3.3).",
         };

@@ -1,8 +1,11 @@
 //! What the layer was told about requests and answers. Durations are in `config.rs`.
 
+use std::ops::RangeInclusive;
+
 use http::HeaderName;
 
 use crate::config::{OnDisconnect, OnUnavailable};
+use crate::defaults;
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
 use crate::recording_policy::RecordingPolicy;
@@ -17,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) secret: Secret,
     pub(crate) required: bool,
     pub(crate) syntax: KeySyntax,
+    pub(crate) key_length: RangeInclusive<usize>,
     pub(crate) max_request_body: usize,
     pub(crate) max_recorded_answer: usize,
     pub(crate) recording: RecordingPolicy,
@@ -27,8 +31,6 @@ pub(crate) struct Settings {
     pub(crate) rejections: RejectionStyle,
 }
 
-const MEBIBYTE: usize = 1024 * 1024;
-
 impl Settings {
     /// Every setting at its default.
     pub(crate) fn new(scope: Scope, secret: Secret) -> Self {
@@ -37,8 +39,9 @@ impl Settings {
             secret,
             required: false,
             syntax: KeySyntax::default(),
-            max_request_body: MEBIBYTE,
-            max_recorded_answer: MEBIBYTE,
+            key_length: defaults::KEY_LENGTH,
+            max_request_body: defaults::MAX_REQUEST_BODY,
+            max_recorded_answer: defaults::MAX_RECORDED_ANSWER,
             recording: RecordingPolicy::default(),
             on_disconnect: OnDisconnect::default(),
             on_unavailable: OnUnavailable::default(),

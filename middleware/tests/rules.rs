@@ -500,3 +500,16 @@ async fn scopes_of_different_kinds_and_namespaces_never_meet() {
     }
     assert_eq!(entries.count(), 5);
 }
+
+#[tokio::test]
+async fn keys_may_be_asked_to_be_longer_or_shorter() {
+    let (layer, entries) = (layer().key_length(16..=32).unwrap(), Entries::default());
+    for (length, status) in [(15, 400), (16, 201), (32, 201), (33, 400)] {
+        let answer = send(&layer, &entries, counted, post(&"k".repeat(length))).await;
+        assert_eq!(answer.status.as_u16(), status, "{length} bytes");
+    }
+    let absurd = [0..=255, 1..=256, std::ops::RangeInclusive::new(9, 8)];
+    for absurd in absurd {
+        assert!(layer.clone().key_length(absurd).is_err());
+    }
+}
