@@ -13,10 +13,13 @@ use axum::body::Body;
 use common::{Answer, Entries, counted, post, read, secret, send};
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::store::record::{Record, Transition};
 use tower_idempotency::store::{Deadline, Key, ManualClock, MemoryStore, StoreError, StoreTime, Transact};
-use tower_idempotency::{Idempotency, IdempotencyLayer, OnUnavailable, RequestBody, RouteSettings, Scope, Timing};
+use tower_idempotency::{
+    Idempotency, IdempotencyLayer, OnDisconnect, OnUnavailable, RequestBody, RouteSettings, Scope, Timing,
+};
 
 type Handled = Request<RequestBody<Body>>;
 
@@ -30,12 +33,16 @@ enum Mode {
     Mute,
     /// Cannot read its records.
     Corrupt,
+    /// Refuses everything, once it is told to.
+    Slow,
 }
 
 #[derive(Clone)]
 struct Store {
     inner: MemoryStore,
     mode: Arc<AtomicU8>,
+    asked: Arc<Semaphore>,
+    told: Arc<Semaphore>,
 }
 
 impl Store {
@@ -53,6 +60,11 @@ impl Transact for Store {
         match self.mode.load(Ordering::SeqCst) {
             mode if mode == Mode::Down as u8 => Err(StoreError::not_applied("test", "down")),
             mode if mode == Mode::Corrupt as u8 => Err(StoreError::corrupt("test", "garbage")),
+            mode if mode == Mode::Slow as u8 => {
+                self.asked.add_permits(1);
+                drop(self.told.acquire().await);
+                Err(StoreError::not_applied("test", "down"))
+            }
             mode if mode == Mode::Mute as u8 => {
                 self.inner.transact(key, deadline, transition).await?;
                 Err(StoreError::unknown("test", "the reply was lost"))
@@ -80,10 +92,16 @@ struct Setup {
 fn setup(on_unavailable: OnUnavailable) -> Setup {
     let clock = Arc::new(ManualClock::new());
     let inner = MemoryStore::new().with_clock(Arc::<ManualClock>::clone(&clock));
-    let store = Store { inner, mode: Arc::default() };
+    let closed = || Arc::new(Semaphore::new(0));
+    let store = Store { inner, mode: Arc::default(), asked: closed(), told: closed() };
     let timing = Timing::default().claim_budget(Duration::from_millis(50));
     let layer = IdempotencyLayer::new(store.clone(), Scope::shared(), secret()).timing(timing).unwrap();
-    Setup { layer: layer.on_unavailable(on_unavailable), store, clock, entries: Entries::default() }
+    // Refusing is the default, and nobody says so.
+    let layer = match on_unavailable {
+        OnUnavailable::FailOpen => layer.on_unavailable(on_unavailable),
+        _ => layer,
+    };
+    Setup { layer, store, clock, entries: Entries::default() }
 }
 
 impl Setup {
@@ -158,6 +176,20 @@ async fn a_claim_that_may_have_landed_is_not_given_back_when_its_handler_runs() 
     let after = IdempotencyLayer::new(setup.store.clone(), Scope::shared(), secret());
     assert_eq!(send(&after, &setup.entries, counted, post("k")).await.problem(), "indeterminate");
     assert_eq!(setup.entries.count(), 1);
+}
+
+#[tokio::test]
+async fn nothing_runs_unprotected_for_a_client_that_left_and_wanted_it_cancelled() {
+    let setup = setup(OnUnavailable::FailOpen);
+    setup.store.is(Mode::Slow);
+    let (layer, entries) = (setup.layer.clone().on_disconnect(OnDisconnect::Cancel), setup.entries.clone());
+    let client = tokio::spawn(async move { send(&layer, &entries, counted, post("k")).await });
+    drop(setup.store.asked.acquire().await);
+    client.abort();
+    assert!(client.await.unwrap_err().is_cancelled());
+    setup.store.told.add_permits(1);
+    assert_eq!(setup.layer.drain(Duration::from_secs(30)).await.abandoned, 0);
+    assert_eq!((setup.entries.count(), setup.layer.counts().unprotected), (0, 0));
 }
 
 #[tokio::test]
