@@ -46,6 +46,8 @@ mod service;
 mod shutdown;
 mod statements;
 mod store_down;
+mod streams;
+mod timeout;
 mod versions;
 
 /// The program of [`idempotency_tests::alone`].

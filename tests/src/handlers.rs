@@ -43,8 +43,8 @@ impl Handlers {
     }
 
     /// The routes behind the layer, and the same under two prefixes, which `nest` takes off before the layer sees the path.
-    pub(crate) fn router(self, layer: Layer) -> Router {
-        let routes = Router::new()
+    pub(crate) fn router(self, inside: impl FnOnce(Router) -> Router, layer: Layer) -> Router {
+        let routes: Router = Router::new()
             .route("/charge", any(charge))
             .route("/refund", any(charge))
             .route("/held-before", any(held_before))
@@ -59,17 +59,19 @@ impl Handlers {
             .route("/empty", any(empty))
             .route("/echo", any(echo))
             .route("/status/{status}", any(status))
-            .route_layer(layer);
-        Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes).with_state(self)
+            .merge(crate::streams::routes())
+            .with_state(self);
+        let routes = inside(routes).route_layer(layer);
+        Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes)
     }
 
-    async fn enter(&self, idempotency: Option<&Idempotency>) {
+    pub(crate) async fn enter(&self, idempotency: Option<&Idempotency>) {
         self.runs.lock().unwrap().push(Run { lease: idempotency.map(Idempotency::lease) });
         self.report("entries", idempotency).await;
         self.entered.up();
     }
 
-    async fn effect(&self, idempotency: Option<&Idempotency>) {
+    pub(crate) async fn effect(&self, idempotency: Option<&Idempotency>) {
         self.report("effects", idempotency).await;
     }
 

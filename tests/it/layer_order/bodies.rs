@@ -85,7 +85,8 @@ async fn a_body_limit_outside_looks_to_the_layer_like_a_client_that_broke_off() 
 #[tokio::test]
 async fn the_layers_own_limit_says_413_and_leaves_the_key_alone() {
     let scene = Scene::new();
-    let site = Site::of(Router::new().route("/pay", reads(&scene)).layer(scene.layer().max_request_body(10))).await;
+    let site =
+        Site::of(Router::new().route("/pay", reads(&scene)).layer(scene.layer().max_request_body(10).unwrap())).await;
     reply(site.post("key-1").body("x".repeat(11))).await.expect_rejection(413, "request-too-large");
     let refused = chunked(&site, "key-1", 11).await;
     assert!(refused.starts_with("HTTP/1.1 413 ") && refused.contains("/request-too-large\""), "{refused}");
