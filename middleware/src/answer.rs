@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
-use idempotency_store::Answer;
+use idempotency_store::{Answer, Completion};
 use tokio::time::Instant;
 
 use crate::body::{End, Gathered, ResponseBody, gather_until};
 use crate::headers::{AllowList, strip_own};
 use crate::recorded::{NotKept, RecordedAnswer};
 use crate::recording::Recording;
+use crate::settings::Settings;
 
 /// How much of an answer is read before it is recorded, and until when.
 #[derive(Clone, Copy)]
@@ -36,7 +37,7 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
     pub(crate) async fn gather(mut parts: Parts, body: RB, recording: Recording, patience: Patience) -> Self {
         strip_own(&mut parts.headers);
         let mut body = Box::pin(body);
-        let gathered = if recording == Recording::Keep && !is_stream(&parts) {
+        let gathered = if recording.is_kept() && !is_stream(&parts) {
             gather_until(body.as_mut(), patience.limit, patience.until).await
         } else {
             Gathered { data: Bytes::new(), end: End::Unfinished }
@@ -44,8 +45,18 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
         Self { parts, recording, gathered, body }
     }
 
-    /// What is recorded of an answer to be kept: all of it, or a tombstone if the body is too large, a stream, or failed midway.
-    pub(crate) fn to_record(&self, allow_list: &AllowList) -> Answer {
+    /// What is recorded, and for how long if not for the retention that the key was claimed with.
+    pub(crate) fn to_record(&self, settings: &Settings) -> Completion {
+        let (answer, retention) = match self.recording {
+            Recording::KeepFor(retention) => (self.kept(&settings.allow_list), Some(retention)),
+            Recording::Keep => (self.kept(&settings.allow_list), settings.retention),
+            _ => (self.tombstone(), settings.retention),
+        };
+        Completion { answer, retention }
+    }
+
+    /// All of it, or a tombstone if the body is too large, a stream, or failed midway.
+    fn kept(&self, allow_list: &AllowList) -> Answer {
         let End::Complete(trailers) = &self.gathered.end else {
             return self.tombstone();
         };
@@ -59,7 +70,7 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
     }
 
     /// That there was an answer, and its status.
-    pub(crate) fn tombstone(&self) -> Answer {
+    fn tombstone(&self) -> Answer {
         Answer::NotKept(NotKept { status: self.parts.status }.encode())
     }
 

@@ -274,8 +274,9 @@ async fn settle<S: Store, RB: HttpBody>(
     answer: HandlerAnswer<RB>,
 ) -> Response<ResponseBody<RB>> {
     let completion = match answer.recording {
-        Recording::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
-        Recording::DoNotKeep => engine.complete(tenure, answer.tombstone()).await,
+        Recording::Keep | Recording::KeepFor(_) | Recording::DoNotKeep => {
+            engine.complete(tenure, answer.to_record(settings)).await
+        }
         Recording::NotExecuted => engine.release(tenure).await,
         Recording::Unknown => engine.abandon(tenure, Reason::Failure).await,
         Recording::AlreadyRecorded => Engine::leave(tenure),

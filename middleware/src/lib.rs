@@ -161,6 +161,9 @@ mod unprotected;
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;
 
+/// How long one answer is kept, re-exported for [`Recording::KeepFor`] and [`RouteSettings::retention`].
+pub use idempotency_store::Retention;
+
 pub use body::{RequestBody, ResponseBody};
 pub use config::{ConfigError, OnDisconnect, OnUnavailable, Timing};
 pub use context::Idempotency;

@@ -1,5 +1,7 @@
 //! What is done with one answer.
 
+use idempotency_store::Retention;
+
 /// What is done with the handler's answer once it is there. The [`RecordingPolicy`](crate::RecordingPolicy) of the layer
 /// decides; a handler overrules it for one answer by putting a `Recording` into the response's extensions.
 ///
@@ -24,6 +26,20 @@ pub enum Recording {
     /// with [`Recording::DoNotKeep`].
     #[default]
     Keep,
+    /// As [`Recording::Keep`], for a time of its own instead of the layer's retention. **A request that is repeated later
+    /// runs again**, so it must outlast every retry; a longer one suits what is asked for again after days.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_idempotency::{Recording, Retention};
+    ///
+    /// let week = Retention::new(Duration::from_secs(7 * 24 * 60 * 60))?;
+    /// # let _ =
+    /// Recording::KeepFor(week);
+    /// assert!(Retention::new(Duration::from_secs(1)).is_err(), "shorter than a packet may be on its way");
+    /// # Ok::<(), tower_idempotency::store::TermsError>(())
+    /// ```
+    KeepFor(Retention),
     /// That the work is done is recorded, the answer is not: retries get 409 `not-replayable` with its status. For answers
     /// that must not lie in a store, and for streams that the layer does not know as such.
     DoNotKeep,
@@ -38,4 +54,11 @@ pub enum Recording {
     /// [`lease`](crate::Idempotency::lease) and a [`RecordedAnswer`](crate::RecordedAnswer): the store is told nothing. If
     /// that was not so, the key becomes indeterminate when the lease lapses.
     AlreadyRecorded,
+}
+
+impl Recording {
+    /// Whether the answer itself is recorded, if it can be.
+    pub(crate) const fn is_kept(self) -> bool {
+        matches!(self, Self::Keep | Self::KeepFor(_))
+    }
 }

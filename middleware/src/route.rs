@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use idempotency_store::Retention;
+
 use crate::config::{ConfigError, OnDisconnect, OnUnavailable, body_limit};
 use crate::recording_policy::RecordingPolicy;
 use crate::settings::Settings;
@@ -66,6 +68,7 @@ pub struct RouteSettings {
     max_request_body: Option<usize>,
     max_recorded_answer: Option<usize>,
     recording: Option<RecordingPolicy>,
+    retention: Option<Retention>,
     on_disconnect: Option<OnDisconnect>,
     on_unavailable: Option<OnUnavailable>,
 }
@@ -114,6 +117,23 @@ impl RouteSettings {
         self
     }
 
+    /// How long answers are kept, instead of the layer's [retention](crate::Timing::retention). What a handler or policy says by
+    /// [`Recording::KeepFor`](crate::Recording::KeepFor) counts more. A key that is not completed keeps the layer's.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_idempotency::{Retention, RouteSettings, store::TermsError};
+    ///
+    /// let settings = RouteSettings::new().retention(Retention::new(Duration::from_secs(60 * 60))?);
+    /// # let _ = settings;
+    /// assert_eq!(Retention::new(Duration::ZERO), Err(TermsError::AnswerTooShort));
+    /// # Ok::<(), TermsError>(())
+    /// ```
+    pub const fn retention(mut self, retention: Retention) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
     /// See [`IdempotencyLayer::on_disconnect`](crate::IdempotencyLayer::on_disconnect).
     pub const fn on_disconnect(mut self, on_disconnect: OnDisconnect) -> Self {
         self.on_disconnect = Some(on_disconnect);
@@ -137,6 +157,7 @@ impl RouteSettings {
         set(&mut settings.max_request_body, self.max_request_body);
         set(&mut settings.max_recorded_answer, self.max_recorded_answer);
         set(&mut settings.recording, self.recording.clone());
+        settings.retention = self.retention.or(settings.retention);
         set(&mut settings.on_disconnect, self.on_disconnect);
         set(&mut settings.on_unavailable, self.on_unavailable);
         Arc::new(settings)

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use http::HeaderName;
+use idempotency_store::Retention;
 
 use crate::config::{OnDisconnect, OnUnavailable};
 use crate::defaults;
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) max_request_body: usize,
     pub(crate) max_recorded_answer: usize,
     pub(crate) recording: RecordingPolicy,
+    /// Of answers, where it is not the one that keys are claimed with.
+    pub(crate) retention: Option<Retention>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
@@ -43,6 +46,7 @@ impl Settings {
             max_request_body: defaults::MAX_REQUEST_BODY,
             max_recorded_answer: defaults::MAX_RECORDED_ANSWER,
             recording: RecordingPolicy::default(),
+            retention: None,
             on_disconnect: OnDisconnect::default(),
             on_unavailable: OnUnavailable::default(),
             fingerprint_headers: Vec::new(),

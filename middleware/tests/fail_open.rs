@@ -5,6 +5,7 @@
 mod common;
 
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::store::record::{Record, Transition};
-use tower_idempotency::store::{Deadline, Key, ManualClock, MemoryStore, StoreError, StoreTime, Transact};
+use tower_idempotency::store::{Deadline, Key, ManualClock, MemoryStore, Scanned, StoreError, StoreTime, Transact};
 use tower_idempotency::{
     Idempotency, IdempotencyLayer, OnDisconnect, OnUnavailable, RequestBody, RouteSettings, Scope, Timing,
 };
@@ -71,6 +72,15 @@ impl Transact for Store {
             }
             _ => self.inner.transact(key, deadline, transition).await,
         }
+    }
+
+    async fn scan(
+        &self,
+        after: Option<Key>,
+        limit: NonZeroUsize,
+        deadline: Deadline,
+    ) -> Result<Vec<Scanned>, StoreError> {
+        self.inner.scan(after, limit, deadline).await
     }
 
     fn now(&self) -> StoreTime {

@@ -5,6 +5,7 @@
 mod common;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,9 +15,10 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::store::record::{Record, State, Transition};
-use tower_idempotency::store::{Answer as Stored, Deadline, MemoryStore, Transact};
+use tower_idempotency::store::{Answer as Stored, Deadline, ManualClock, MemoryStore, Transact};
 use tower_idempotency::{
-    Idempotency, IdempotencyLayer, RecordedAnswer, Recording, RecordingPolicy, RequestBody, Scope,
+    Idempotency, IdempotencyLayer, RecordedAnswer, Recording, RecordingPolicy, RequestBody, Retention, RouteSettings,
+    Scope,
 };
 
 type Handled = Request<RequestBody<Body>>;
@@ -134,6 +136,41 @@ async fn a_handler_may_complete_its_key_by_itself() {
     assert_eq!((&first.body[..], first.headers.get("idempotency-status")), (&b"of the handler"[..], None));
     let retry = send(&layer, &entries, counted, post("k")).await;
     assert_eq!((&retry.body[..], retry.is_replay(), entries.count()), (&b"recorded by hand"[..], true, 0));
+}
+
+/// What a retry of `request` gets so long after the first answer.
+async fn after(waited: Duration, said: Option<Recording>, request: impl Fn() -> Request<Body>) -> Answer {
+    let clock = Arc::new(ManualClock::new());
+    let store = MemoryStore::new().with_clock(Arc::<ManualClock>::clone(&clock));
+    let (layer, entries) = (IdempotencyLayer::new(store, Scope::shared(), secret()), Entries::default());
+    send(&layer, &entries, answering(201, said), request()).await;
+    clock.advance(waited);
+    send(&layer, &entries, answering(201, said), request()).await
+}
+
+#[tokio::test]
+async fn an_answer_may_be_kept_for_a_time_of_its_own() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let hours = |hours: u32| Retention::new(HOUR * hours).unwrap();
+    let narrowed = || {
+        let mut request = post("k");
+        request.extensions_mut().insert(RouteSettings::new().retention(hours(2)));
+        request
+    };
+    let usual = || post("k");
+    let short = Some(Recording::KeepFor(hours(1)));
+    let long = Some(Recording::KeepFor(hours(240)));
+    let cases: [(Option<Recording>, &dyn Fn() -> Request<Body>, u32); 5] =
+        [(None, &usual, 24), (short, &usual, 1), (long, &usual, 240), (None, &narrowed, 2), (short, &narrowed, 1)];
+    for (said, request, kept) in cases {
+        let last = after(HOUR * kept - Duration::from_millis(1), said, request).await;
+        assert_eq!((last.is_replay(), &last.body[..]), (true, &b"run 1"[..]), "{said:?} {kept} h");
+        let next = after(HOUR * kept, said, request).await;
+        assert_eq!((next.is_replay(), &next.body[..]), (false, &b"run 2"[..]), "{said:?} {kept} h");
+    }
+    let gone = Some(Recording::DoNotKeep);
+    assert_eq!(after(HOUR * 2 - Duration::from_millis(1), gone, narrowed).await.problem(), "not-replayable");
+    assert_eq!(after(HOUR * 2, gone, narrowed).await.body, "run 2");
 }
 
 #[tokio::test]

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use idempotency_store::{
-    Abandoned, Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError,
-};
+use idempotency_store::{Abandoned, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
 
 use super::backoff::Backoff;
 use super::claim::Chain;
@@ -32,8 +30,12 @@ impl<S: Store> Engine<S> {
     /// Records the answer; gives up waiting after the completion wait and goes on in the background.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
-    pub(crate) async fn complete(self: &Arc<Self>, tenure: Tenure<S>, answer: Answer) -> Completion {
-        self.settle(tenure, Outcome::Answer(answer.into())).await
+    pub(crate) async fn complete(
+        self: &Arc<Self>,
+        tenure: Tenure<S>,
+        completion: idempotency_store::Completion,
+    ) -> Completion {
+        self.settle(tenure, Outcome::Answer(completion)).await
     }
 
     /// Gives the key back, because the work is known not to have run.

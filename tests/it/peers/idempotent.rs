@@ -30,9 +30,9 @@ async fn idempotent_after_data_loss_a_zombie_completed_over_its_successor(backen
     backend.advance(Duration::from_secs(3_601)).await;
     let successor = acquire(&store, &claim(1)).await;
     assert!(successor.fence > zombie.fence, "the fence started again");
-    let late = store.complete(&zombie, &answer("the zombie's"), soon()).await.unwrap();
+    let late = store.complete(&zombie, &answer("the zombie's").into(), soon()).await.unwrap();
     assert!(matches!(late, Recorded::Lost(Loss::InFlight { .. })), "{late:?}");
-    store.complete(&successor, &answer("the successor's"), soon()).await.unwrap();
+    store.complete(&successor, &answer("the successor's").into(), soon()).await.unwrap();
     let Ok(Claimed::Completed(completed)) = store.claim(&claim(1), soon()).await else { panic!("not completed") };
     assert_eq!(completed.answer, answer("the successor's"));
 }
