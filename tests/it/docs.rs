@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every document that names tests.
-const DOCUMENTS: [&str; 3] = ["docs/compliance.md", "docs/layer-order.md", "tests/README.md"];
+const DOCUMENTS: [&str; 4] = ["docs/compliance.md", "docs/failure-modes.md", "docs/layer-order.md", "tests/README.md"];
 
 /// Where tests are.
 const SOURCES: [&str; 2] = ["tests/it", "middleware/tests"];
