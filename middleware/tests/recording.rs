@@ -102,7 +102,8 @@ async fn an_answer_that_is_not_to_be_kept_streams_at_once() {
         response.extensions_mut().insert(Recording::DoNotKeep);
         async move { Ok::<_, Infallible>(response) }
     });
-    let mut streamed = layer().layer(service).oneshot(post("k")).await.unwrap().into_body();
+    let answer = tokio::time::timeout(Duration::from_secs(30), layer().layer(service).oneshot(post("k"))).await;
+    let mut streamed = answer.expect("it does not wait for the end of the stream").unwrap().into_body();
     assert_eq!(streamed.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
     parts.send(Bytes::from("second")).await.unwrap();
     assert_eq!(streamed.frame().await.unwrap().unwrap().into_data().unwrap(), "second");
