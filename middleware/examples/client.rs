@@ -117,3 +117,8 @@ async fn listen(router: Router) -> Result<SocketAddr, BoxError> {
     tokio::spawn(async move { serve(listener, router).await });
     Ok(address)
 }
+
+#[test]
+fn it_shows_what_it_says() -> Result<(), BoxError> {
+    main()
+}

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use crate::answer::{HandlerAnswer, Patience};
 use crate::body::{End, RequestBody, ResponseBody, gather};
-use crate::config::OnDisconnect;
+use crate::config::{OnDisconnect, OnUnavailable};
 use crate::context::Idempotency;
 use crate::decision::{Decision, decide, superseded};
 use crate::engine::{Completion, Engine, NotHeld, Tenure, Unclaimed};
@@ -27,7 +27,7 @@ use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
 use crate::key::IdempotencyKey;
 use crate::panic::{Panicked, caught};
-use crate::recording::{Verdict, verdict};
+use crate::recording::Recording;
 use crate::rejection::Rejection;
 use crate::reply::{rejected, spoken};
 use crate::settings::Settings;
@@ -48,13 +48,13 @@ pub(crate) trait HttpBody: Body<Data = Bytes, Error: Send> + Send + 'static {}
 
 impl<B> HttpBody for B where B: Body<Data = Bytes, Error: Send> + Send + 'static {}
 
-type Answered<RB, E> = Result<Response<ResponseBody<RB>>, E>;
+pub(crate) type Answered<RB, E> = Result<Response<ResponseBody<RB>>, E>;
 
 /// The inner service and what all requests share.
 pub(crate) struct Execution<Inner, S> {
-    inner: Inner,
+    pub(crate) inner: Inner,
     engine: Arc<Engine<S>>,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// Says in a request's extensions that a layer already looks after it.
@@ -62,16 +62,16 @@ pub(crate) struct Execution<Inner, S> {
 pub(crate) struct LookedAfter;
 
 /// A request with its body read.
-struct Keyed {
+pub(crate) struct Keyed {
     key: IdempotencyKey,
-    parts: Parts,
-    body: Bytes,
-    trailers: Option<HeaderMap>,
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// How the handler ended.
 #[allow(clippy::large_enum_variant, reason = "made once per request and taken apart at once")]
-enum Ended<RB: Body, E> {
+pub(crate) enum Ended<RB: Body, E> {
     Answered(HandlerAnswer<RB>),
     Failed(E),
     Panicked,
@@ -166,13 +166,16 @@ impl<Inner, S: Store> Execution<Inner, S> {
         RB: HttpBody,
     {
         let claimed_at = Instant::now();
-        let grant = match self.engine.claim(attempt).await.map(decide) {
+        let unwanted = || self.settings.on_disconnect == OnDisconnect::Cancel && reply.is_closed();
+        let fails_open = || self.settings.on_unavailable == OnUnavailable::FailOpen && !unwanted();
+        let grant = match self.engine.claim(attempt, fails_open).await.map(decide) {
             Ok(Decision::Run(grant)) => grant,
             Ok(Decision::Tell(told)) => return Ok(spoken(&self.settings, told)),
             Err(Unclaimed::Unavailable) => return Ok(self.reject(Rejection::store_unavailable())),
+            Err(Unclaimed::Unprotected) => return self.run_unprotected(keyed, reply).await,
             Err(Unclaimed::Corrupt) => return Ok(self.reject(Rejection::record_corrupt())),
         };
-        if self.settings.on_disconnect == OnDisconnect::Cancel && reply.is_closed() {
+        if unwanted() {
             self.engine.release_unstarted(&grant).await;
             return Ok(self.reject(Rejection::request_unreadable()));
         }
@@ -204,7 +207,8 @@ impl<Inner, S: Store> Execution<Inner, S> {
         parts.extensions.insert(Idempotency::new(key, *tenure.grant(), claimed_at, tenure.watch(), secret));
         let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
         let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
-        match handle(inner, request, patience, settings.on_disconnect, reply).await {
+        let verdict = |parts: &_| settings.recording.verdict(parts);
+        match handle(inner, request, verdict, patience, settings.on_disconnect, reply).await {
             Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer).await),
             Ended::Failed(error) => {
                 engine.abandon(tenure, Reason::Failure).await;
@@ -227,9 +231,10 @@ impl<Inner, S: Store> Execution<Inner, S> {
 }
 
 /// Calls the inner service and gathers what it answers, unless it panics or is cancelled first.
-async fn handle<Inner, B, RB>(
+pub(crate) async fn handle<Inner, B, RB>(
     mut inner: Inner,
     request: Request<RequestBody<B>>,
+    verdict: impl Fn(&http::response::Parts) -> Recording + Send,
     patience: Patience,
     on_disconnect: OnDisconnect,
     reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
@@ -241,7 +246,8 @@ where
 {
     let handler = caught(async move {
         let (parts, body) = inner.call(request).await?.into_parts();
-        Ok(HandlerAnswer::gather(parts, body, patience).await)
+        let recording = verdict(&parts);
+        Ok(HandlerAnswer::gather(parts, body, recording, patience).await)
     });
     let cancelled = async {
         match on_disconnect {
@@ -267,9 +273,13 @@ async fn settle<S: Store, RB: HttpBody>(
     tenure: Tenure<S>,
     answer: HandlerAnswer<RB>,
 ) -> Response<ResponseBody<RB>> {
-    let completion = match verdict(&answer.parts) {
-        Verdict::Release => engine.release(tenure).await,
-        Verdict::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
+    let completion = match answer.recording {
+        Recording::Keep | Recording::KeepFor(_) | Recording::DoNotKeep => {
+            engine.complete(tenure, answer.to_record(settings)).await
+        }
+        Recording::NotExecuted => engine.release(tenure).await,
+        Recording::Unknown => engine.abandon(tenure, Reason::Failure).await,
+        Recording::AlreadyRecorded => Engine::leave(tenure),
     };
     match completion {
         Completion::Settled => answer.into_response(),

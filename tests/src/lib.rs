@@ -47,6 +47,7 @@ mod relay;
 mod reply;
 pub mod resp;
 mod service;
+mod streams;
 mod wait;
 
 pub use app::{App, Builder, Layer, MERCHANT, patient};

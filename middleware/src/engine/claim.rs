@@ -8,11 +8,13 @@ use super::Engine;
 use super::backoff::Backoff;
 use super::tracker::Running;
 
-/// The key was not granted, and whatever the store may still do with the claim is being undone. The work must not run.
-#[derive(Debug)]
+/// The key was not granted. Unless the work runs all the same, whatever the store may still do with the claim is being undone.
+#[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Unclaimed {
     /// The store did not answer.
     Unavailable,
+    /// The store did not answer, and the work runs all the same: nothing is undone.
+    Unprotected,
     /// The record cannot be used.
     Corrupt,
 }
@@ -25,8 +27,15 @@ impl<S: Store> Engine<S> {
 
     /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left.
     ///
+    /// If the store does not answer, `fails_open` is asked whether the work runs all the same. A claim that may have been
+    /// applied is not given back then: it must say that nobody knows, not that the key is free.
+    ///
     /// Not cancel safe: the caller runs it in a task of its own.
-    pub(crate) async fn claim(self: &Arc<Self>, attempt: Attempt) -> Result<Claimed, Unclaimed> {
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        fails_open: impl Fn() -> bool + Send,
+    ) -> Result<Claimed, Unclaimed> {
         let deadline = Deadline::after(self.timing.claim_budget);
         let mut backoff = Backoff::new();
         let mut may_be_applied = false;
@@ -41,10 +50,11 @@ impl<S: Store> Engine<S> {
                 tokio::time::sleep(delay).await;
                 continue;
             }
-            if may_be_applied {
+            let unclaimed = self.unclaimed(&error, attempt, fails_open());
+            if may_be_applied && unclaimed != Unclaimed::Unprotected {
                 self.release_in_background(attempt, None);
             }
-            return Err(unclaimed(&error, attempt));
+            return Err(unclaimed);
         }
     }
 
@@ -82,19 +92,24 @@ impl<S: Store> Engine<S> {
         });
     }
 
+    fn unclaimed(&self, error: &StoreError, attempt: Attempt, fails_open: bool) -> Unclaimed {
+        if error.kind() == ErrorKind::Corrupt {
+            tracing::error!(key = ?attempt.key, cause = %Chain(error), "the record of a key cannot be used");
+            return Unclaimed::Corrupt;
+        }
+        if fails_open {
+            tracing::error!(key = ?attempt.key, cause = %Chain(error), "a request runs unprotected: no store answered");
+            self.counts.unprotected.up();
+            return Unclaimed::Unprotected;
+        }
+        tracing::warn!(key = ?attempt.key, cause = %Chain(error), "no claim: the store did not answer");
+        Unclaimed::Unavailable
+    }
+
     /// How long one verb in the background may take before it is asked again.
     pub(super) fn verb_deadline(&self) -> Deadline {
         Deadline::after(self.timing.claim_budget)
     }
-}
-
-fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
-    if error.kind() == ErrorKind::Corrupt {
-        tracing::error!(key = ?attempt.key, cause = %Chain(error), "the record of a key cannot be used");
-        return Unclaimed::Corrupt;
-    }
-    tracing::warn!(key = ?attempt.key, cause = %Chain(error), "no claim: the store did not answer");
-    Unclaimed::Unavailable
 }
 
 /// An error with its sources, on one line. A store's errors contain no input of a client.

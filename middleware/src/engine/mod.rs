@@ -17,6 +17,7 @@ use idempotency_store::{Fence, Reason, Store, Terms};
 use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
+use crate::counts::Counters;
 use tracker::Tracker;
 
 pub(crate) use claim::Unclaimed;
@@ -36,6 +37,7 @@ pub(crate) struct Engine<S> {
     high_water: Arc<AtomicU64>,
     tracker: Arc<Tracker>,
     background: Arc<Semaphore>,
+    pub(crate) counts: Arc<Counters>,
 }
 
 impl<S: Store> Engine<S> {
@@ -48,6 +50,7 @@ impl<S: Store> Engine<S> {
             high_water: Arc::default(),
             tracker: Arc::default(),
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
+            counts: Arc::default(),
         }
     }
 
@@ -60,6 +63,7 @@ impl<S: Store> Engine<S> {
             high_water: Arc::clone(&self.high_water),
             tracker: Arc::clone(&self.tracker),
             background: Arc::clone(&self.background),
+            counts: Arc::clone(&self.counts),
         })
     }
 
