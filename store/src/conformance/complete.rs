@@ -179,7 +179,8 @@ pub async fn a_late_answer_may_be_kept_for_less<F: Fixture>() {
     lasts(&case, LESS).await;
     let case = Case::<F>::open().await;
     let grant = case.forgotten().await;
-    assert_eq!(case.record_for(&grant, &kept_for(LESS, "answer")).await, Recorded::Recreated);
+    let again = case.record_for(&grant, &kept_for(LESS, "answer")).await;
+    assert!(matches!(again, Recorded::Recreated | Recorded::Recorded), "an answer was thrown away: {again:?}");
     lasts(&case, LESS).await;
 }
 
@@ -209,6 +210,8 @@ pub async fn a_short_answer_may_be_completed_again<F: Fixture>() {
     let short = kept_for(Duration::from_secs(60), "answer");
     assert_eq!(case.record_for(&grant, &short).await, Recorded::Recorded);
     case.advance(Duration::from_secs(60)).await;
-    assert_eq!(case.record_for(&grant, &short).await, Recorded::Recreated);
+    let again = case.record_for(&grant, &short).await;
+    // A store that asks again by itself, because a reply was lost, finds what it has just written.
+    assert!(matches!(again, Recorded::Recreated | Recorded::Recorded), "an answer was thrown away: {again:?}");
     assert_eq!(case.replayed().await.answer, answer("answer"));
 }
