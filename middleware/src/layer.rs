@@ -13,6 +13,7 @@ use crate::config::{ConfigError, OnDisconnect, OnUnavailable, Timing, body_limit
 use crate::counts::Counts;
 use crate::engine::{Drained, Engine};
 use crate::key::{KeySyntax, MAX_KEY_LEN};
+use crate::on_abandoned::OnAbandoned;
 use crate::recording_policy::RecordingPolicy;
 use crate::rejection::Rejection;
 use crate::rejection_style::RejectionStyle;
@@ -117,6 +118,11 @@ impl<S: Store> IdempotencyLayer<S> {
     /// What happens while the store cannot be asked. Default [`OnUnavailable::Refuse`]; read the hazards of the other one.
     pub fn on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
         self.set(|settings| settings.on_unavailable = on_unavailable)
+    }
+
+    /// What is done about a key whose last owner is gone, nobody knows how far. Default [`OnAbandoned::refuse`].
+    pub fn on_abandoned(self, on_abandoned: OnAbandoned) -> Self {
+        self.set(|settings| settings.on_abandoned = on_abandoned)
     }
 
     /// Makes a request header field part of what must be equal for a retry to be the same request, an API version for

@@ -37,7 +37,7 @@
 //! 4. The same key with **another request** gets 422 `key-reused`, in whatever state the first one is.
 //! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`.
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
-//!    `indeterminate`**. The handler is not entered again.
+//!    `indeterminate`**. The handler is not entered again, unless [`OnAbandoned`] says otherwise.
 //! 7. The key is **released**, and the next request runs, only if the handler certainly did nothing: it says
 //!    [`Recording::NotExecuted`], or answers 425 or 429. A [`RecordingPolicy`] that releases more is yours to answer for.
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
@@ -111,7 +111,9 @@
 //! | [client leaves](IdempotencyLayer::on_disconnect) | [finish](OnDisconnect::Finish) |
 //! | [drain](IdempotencyLayer::drain) at shutdown | [30 s](defaults::DRAIN) is usual |
 //! | memory store | [1,000,000 records](defaults::MEMORY_RECORDS) |
-//! | abandoned attempt | refuse: 409 `indeterminate` |
+//! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
+//! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
+//! | [budget of a resolver](OnAbandoned::resolve_within) | 10 s, then 409 `indeterminate` with `Retry-After` |
 //!
 //! # Features
 //!
@@ -126,8 +128,11 @@
 //!
 //! [tower]: https://docs.rs/tower
 
+mod abandoned;
+mod admission;
 mod answer;
 mod body;
+mod checkpoint;
 #[cfg(feature = "client")]
 pub mod client;
 mod config;
@@ -143,6 +148,7 @@ mod fingerprint;
 mod headers;
 mod key;
 mod layer;
+mod on_abandoned;
 mod panic;
 pub mod problems;
 mod recorded;
@@ -151,6 +157,7 @@ mod recording_policy;
 mod rejection;
 mod rejection_style;
 mod reply;
+mod resolving;
 mod route;
 mod scope;
 mod secret;
@@ -164,7 +171,9 @@ pub use idempotency_store as store;
 /// How long one answer is kept, re-exported for [`Recording::KeepFor`] and [`RouteSettings::retention`].
 pub use idempotency_store::Retention;
 
+pub use abandoned::{Abandoned, Resolution};
 pub use body::{RequestBody, ResponseBody};
+pub use checkpoint::CheckpointError;
 pub use config::{ConfigError, OnDisconnect, OnUnavailable, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]
@@ -176,6 +185,7 @@ pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
 pub use headers::{IDEMPOTENCY_RECORDED_AT, IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
+pub use on_abandoned::OnAbandoned;
 pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
 pub use recording_policy::RecordingPolicy;

@@ -9,6 +9,7 @@ use crate::config::{OnDisconnect, OnUnavailable};
 use crate::defaults;
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
+use crate::on_abandoned::OnAbandoned;
 use crate::recording_policy::RecordingPolicy;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) retention: Option<Retention>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_unavailable: OnUnavailable,
+    pub(crate) on_abandoned: OnAbandoned,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
@@ -49,6 +51,7 @@ impl Settings {
             retention: None,
             on_disconnect: OnDisconnect::default(),
             on_unavailable: OnUnavailable::default(),
+            on_abandoned: OnAbandoned::default(),
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),

@@ -47,6 +47,7 @@ mod shutdown;
 mod statements;
 mod store_down;
 mod streams;
+mod takeover;
 mod timeout;
 mod versions;
 

@@ -1,5 +1,6 @@
 //! Asking for a key until the reply is known or the budget is spent.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use idempotency_store::{Attempt, Claim, Claimed, Deadline, ErrorKind, Fence, OnAbandoned, Store, StoreError};
@@ -8,7 +9,8 @@ use super::Engine;
 use super::backoff::Backoff;
 use super::tracker::Running;
 
-/// The key was not granted. Unless the work runs all the same, whatever the store may still do with the claim is being undone.
+/// The store could not be asked about a key. Unless the work runs all the same, nothing was granted, and whatever the store may
+/// still do with a claim is being undone.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Unclaimed {
     /// The store did not answer.
@@ -34,13 +36,14 @@ impl<S: Store> Engine<S> {
     pub(crate) async fn claim(
         self: &Arc<Self>,
         attempt: Attempt,
+        on_abandoned: OnAbandoned,
         fails_open: impl Fn() -> bool + Send,
     ) -> Result<Claimed, Unclaimed> {
         let deadline = Deadline::after(self.timing.claim_budget);
         let mut backoff = Backoff::new();
         let mut may_be_applied = false;
         loop {
-            let error = match self.ask(attempt, deadline).await {
+            let error = match self.ask(attempt, on_abandoned, deadline).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(error) => error,
             };
@@ -58,9 +61,13 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    async fn ask(&self, attempt: Attempt, deadline: Deadline) -> Result<Claimed, StoreError> {
-        let claim =
-            Claim { attempt, terms: self.terms, high_water: self.high_water(), on_abandoned: OnAbandoned::Refuse };
+    async fn ask(
+        &self,
+        attempt: Attempt,
+        on_abandoned: OnAbandoned,
+        deadline: Deadline,
+    ) -> Result<Claimed, StoreError> {
+        let claim = Claim { attempt, terms: self.terms, high_water: self.high_water(), on_abandoned };
         let claimed = self.store.claim(&claim, deadline).await?;
         if let Claimed::Acquired { grant, .. } = &claimed {
             self.saw(grant.fence);
@@ -93,23 +100,47 @@ impl<S: Store> Engine<S> {
     }
 
     fn unclaimed(&self, error: &StoreError, attempt: Attempt, fails_open: bool) -> Unclaimed {
-        if error.kind() == ErrorKind::Corrupt {
-            tracing::error!(key = ?attempt.key, cause = %Chain(error), "the record of a key cannot be used");
-            return Unclaimed::Corrupt;
-        }
-        if fails_open {
+        if fails_open && error.kind() != ErrorKind::Corrupt {
             tracing::error!(key = ?attempt.key, cause = %Chain(error), "a request runs unprotected: no store answered");
             self.counts.unprotected.up();
             return Unclaimed::Unprotected;
         }
-        tracing::warn!(key = ?attempt.key, cause = %Chain(error), "no claim: the store did not answer");
-        Unclaimed::Unavailable
+        unclaimed(error, attempt)
     }
 
-    /// How long one verb in the background may take before it is asked again.
+    /// Asks until the store has answered, as long as asking again may help and there is time.
+    pub(super) async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        deadline: Deadline,
+        ask: impl Fn(Deadline) -> F,
+    ) -> Result<T, StoreError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match ask(deadline.earlier(self.verb_deadline())).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let delay = backoff.delay();
+            if error.kind() == ErrorKind::Corrupt || delay >= deadline.remaining() {
+                return Err(error);
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// How long one verb may take before it is asked again.
     pub(super) fn verb_deadline(&self) -> Deadline {
         Deadline::after(self.timing.claim_budget)
     }
+}
+
+pub(super) fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
+    if error.kind() == ErrorKind::Corrupt {
+        tracing::error!(key = ?attempt.key, cause = %Chain(error), "the record of a key cannot be used");
+        return Unclaimed::Corrupt;
+    }
+    tracing::warn!(key = ?attempt.key, cause = %Chain(error), "the store did not answer");
+    Unclaimed::Unavailable
 }
 
 /// An error with its sources, on one line. A store's errors contain no input of a client.

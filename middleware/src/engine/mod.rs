@@ -5,6 +5,8 @@
 
 mod backoff;
 mod claim;
+mod notes;
+mod resolve;
 mod settle;
 mod tenure;
 mod tracker;
@@ -18,9 +20,11 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
 use crate::counts::Counters;
+use resolve::Resolvers;
 use tracker::Tracker;
 
 pub(crate) use claim::Unclaimed;
+pub(crate) use resolve::Resolving;
 pub(crate) use settle::Completion;
 pub(crate) use tenure::{Hold, NotHeld, Tenure};
 pub use tracker::Drained;
@@ -38,6 +42,7 @@ pub(crate) struct Engine<S> {
     tracker: Arc<Tracker>,
     background: Arc<Semaphore>,
     pub(crate) counts: Arc<Counters>,
+    resolvers: Arc<Resolvers>,
 }
 
 impl<S: Store> Engine<S> {
@@ -51,6 +56,7 @@ impl<S: Store> Engine<S> {
             tracker: Arc::default(),
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
             counts: Arc::default(),
+            resolvers: Arc::default(),
         }
     }
 
@@ -64,6 +70,7 @@ impl<S: Store> Engine<S> {
             tracker: Arc::clone(&self.tracker),
             background: Arc::clone(&self.background),
             counts: Arc::clone(&self.counts),
+            resolvers: Arc::clone(&self.resolvers),
         })
     }
 
