@@ -139,14 +139,15 @@ pub enum OnUnavailable {
     /// - The answer carries `Idempotency-Status: unprotected`, and [`Counts::unprotected`](crate::Counts::unprotected)
     ///   grows.
     /// - The handler gets no [`Idempotency`](crate::Idempotency): there is no lease. It must ask for an
-    ///   `Option<Idempotency>`; as an extractor without `Option` it answers 500.
+    ///   `Option<Idempotency>`; as an extractor without `Option` it answers 500. Nor is there a derived key for a downstream:
+    ///   what the handler sends there looks like new work.
     /// - A claim that the store may have taken, though its reply was lost, is left as it is: retries get `in-flight` and
     ///   then `indeterminate`, since nobody knows what became of it.
     /// - A store that refuses new keys because it is full is unavailable too. Whoever can send keys can fill it, and
     ///   so switch the protection off.
     ///
-    /// A record that cannot be read is still refused (503 `record-corrupt`), because it says that a request came before; and
-    /// a shutdown refuses as ever.
+    /// A record that cannot be read is still refused (503 `record-corrupt`), because it says that a request came before. So is
+    /// a claim that was granted too late to be held, because it is given back; and a shutdown refuses as ever.
     FailOpen,
 }
 

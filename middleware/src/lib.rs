@@ -33,7 +33,8 @@
 //! 2. The **first** request with a key runs. Its answer is recorded before it is sent: status, an allow-list of header
 //!    fields with order and repetitions, body, trailers.
 //! 3. A request with the same key and the same [fingerprint](IdempotencyLayer::fingerprint_header) is answered with the
-//!    **recorded answer**, `Idempotent-Replayed: true`, and the time of its recording in `Idempotency-Recorded-At`. Failures are outcomes and are replayed too.
+//!    **recorded answer**, `Idempotent-Replayed: true`, and the time of its recording in `Idempotency-Recorded-At`.
+//!    Failures are outcomes and are replayed too.
 //! 4. The same key with **another request** gets 422 `key-reused`, in whatever state the first one is.
 //! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`.
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
@@ -95,7 +96,7 @@
 //!
 //! | setting | default |
 //! |---|---|
-//! | key | optional; [`required`](IdempotencyLayer::required) per layer |
+//! | key | optional; [`required`](IdempotencyLayer::required) per layer or [route](RouteSettings) |
 //! | [key syntax](IdempotencyLayer::key_syntax) | [lenient](KeySyntax::Lenient) |
 //! | [key length](IdempotencyLayer::key_length) | [1 to 255 bytes](defaults::KEY_LENGTH) |
 //! | [lease](Timing::lease), renewed at a third of it | [30 s](defaults::LEASE) |

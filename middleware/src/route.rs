@@ -11,8 +11,8 @@ use crate::settings::Settings;
 /// Settings for one request, by which a middleware outside narrows a layer that looks after many routes. Whatever is not set
 /// stays as the layer has it. A request without this extension costs nothing for it.
 ///
-/// Put it into the request's extensions *outside* of the layer. In axum, layers of a router run after routing, so that such a
-/// middleware sees the `MatchedPath`:
+/// Put it into the request's extensions *outside* of the layer. In axum, the layers of routes run after routing, so that such
+/// a middleware sees the `MatchedPath`:
 ///
 /// ```
 /// use axum::extract::{MatchedPath, Request};
@@ -35,8 +35,8 @@ use crate::settings::Settings;
 /// let app: Router = Router::new()
 ///     .route("/payments", post(|| async { "paid" }))
 ///     .route("/uploads", post(|| async { "stored" }))
-///     .layer(layer) // inside ..
-///     .layer(from_fn(narrow)); // .. of this one: the last `.layer()` is outermost
+///     .route_layer(layer) // inside ..
+///     .route_layer(from_fn(narrow)); // .. of this one: the last layer is outermost
 /// # let _ = app;
 /// # Ok(())
 /// # }

@@ -96,7 +96,7 @@ async fn an_answer_that_is_not_to_be_kept_streams_at_once() {
         receiver.recv().await.map(|part| (Ok::<_, Infallible>(http_body::Frame::data(part)), receiver))
     });
     let body = std::sync::Mutex::new(Some(Body::new(StreamBody::new(frames))));
-    let body = std::sync::Arc::new(body);
+    let body = Arc::new(body);
     let service = service_fn(move |_: Handled| {
         let mut response = Response::new(body.lock().unwrap().take().unwrap());
         response.extensions_mut().insert(Recording::DoNotKeep);
@@ -149,6 +149,14 @@ async fn after(waited: Duration, said: Option<Recording>, request: impl Fn() -> 
     send(&layer, &entries, answering(201, said), request()).await
 }
 
+/// Makes one request, as often as it is sent.
+type Asked<'a> = &'a dyn Fn() -> Request<Body>;
+
+/// The last moment before that.
+const fn almost(time: Duration) -> Duration {
+    time.saturating_sub(Duration::from_millis(1))
+}
+
 #[tokio::test]
 async fn an_answer_may_be_kept_for_a_time_of_its_own() {
     const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -161,16 +169,16 @@ async fn an_answer_may_be_kept_for_a_time_of_its_own() {
     let usual = || post("k");
     let short = Some(Recording::KeepFor(hours(1)));
     let long = Some(Recording::KeepFor(hours(240)));
-    let cases: [(Option<Recording>, &dyn Fn() -> Request<Body>, u32); 5] =
+    let cases: [(Option<Recording>, Asked<'_>, u32); 5] =
         [(None, &usual, 24), (short, &usual, 1), (long, &usual, 240), (None, &narrowed, 2), (short, &narrowed, 1)];
     for (said, request, kept) in cases {
-        let last = after(HOUR * kept - Duration::from_millis(1), said, request).await;
+        let last = after(almost(HOUR * kept), said, request).await;
         assert_eq!((last.is_replay(), &last.body[..]), (true, &b"run 1"[..]), "{said:?} {kept} h");
         let next = after(HOUR * kept, said, request).await;
         assert_eq!((next.is_replay(), &next.body[..]), (false, &b"run 2"[..]), "{said:?} {kept} h");
     }
     let gone = Some(Recording::DoNotKeep);
-    assert_eq!(after(HOUR * 2 - Duration::from_millis(1), gone, narrowed).await.problem(), "not-replayable");
+    assert_eq!(after(almost(HOUR * 2), gone, narrowed).await.problem(), "not-replayable");
     assert_eq!(after(HOUR * 2, gone, narrowed).await.body, "run 2");
 }
 

@@ -96,8 +96,9 @@ async fn a_middleware_outside_of_a_routers_layer_knows_the_route() {
     let app = Router::new()
         .route("/payments/{id}", post_to(handler.clone()))
         .route("/uploads", post_to(handler))
-        .layer(layer())
-        .layer(from_fn(narrow));
+        .route_layer(layer())
+        .route_layer(from_fn(narrow));
+    assert_eq!(ask(&app, "/nowhere", Some("k")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(ask(&app, "/payments/1", None).await.problem(), "key-missing");
     assert_eq!(ask(&app, "/payments/1", Some("k")).await.body, "run 1");
     assert!(ask(&app, "/payments/1", Some("k")).await.is_replay());
