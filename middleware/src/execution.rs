@@ -22,7 +22,6 @@ use crate::body::{End, RequestBody, ResponseBody, gather};
 use crate::checkpoint::Notes;
 use crate::config::OnDisconnect;
 use crate::context::{Context, Idempotency};
-use crate::decision::superseded;
 use crate::engine::{Completion, Engine, Tenure};
 use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
@@ -32,6 +31,7 @@ use crate::recording::Recording;
 use crate::rejection::Rejection;
 use crate::reply::{rejected, spoken};
 use crate::settings::Settings;
+use crate::waiting::overtaken;
 
 /// What the layer asks of the service that it wraps: that a task of its own can call it.
 pub(crate) trait HttpService<B, RB>:
@@ -203,7 +203,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
         let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
         let verdict = |parts: &_| settings.recording.verdict(parts);
         match handle(inner, request, verdict, patience, settings.on_disconnect, reply).await {
-            Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer).await),
+            Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer, reply).await),
             Ended::Failed(error) => {
                 engine.abandon(tenure, Reason::Failure).await;
                 Err(error)
@@ -261,19 +261,21 @@ where
 }
 
 /// Tells the store what became of the attempt, and answers the client accordingly.
-async fn settle<S: Store, RB: HttpBody>(
+async fn settle<S: Store, RB: HttpBody, T>(
     engine: &Arc<Engine<S>>,
     settings: &Settings,
     tenure: Tenure<S>,
     answer: HandlerAnswer<RB>,
+    client: &mut oneshot::Sender<T>,
 ) -> Response<ResponseBody<RB>> {
+    let attempt = tenure.grant().attempt;
     let completion = match answer.recording {
         Recording::Keep | Recording::KeepFor(_) | Recording::DoNotKeep => {
             engine.complete(tenure, answer.to_record(settings)).await
         }
         Recording::NotExecuted => engine.release(tenure).await,
         Recording::Unknown => engine.abandon(tenure, Reason::Failure).await,
-        Recording::AlreadyRecorded => Engine::leave(tenure),
+        Recording::AlreadyRecorded => engine.leave(tenure),
     };
     match completion {
         Completion::Settled => answer.into_response(),
@@ -282,6 +284,6 @@ async fn settle<S: Store, RB: HttpBody>(
             response.headers_mut().insert(IDEMPOTENCY_STATUS, UNRECORDED);
             response
         }
-        Completion::Superseded(loss) => spoken(settings, superseded(loss)),
+        Completion::Superseded(loss) => spoken(settings, overtaken(engine, settings, &attempt, loss, client).await),
     }
 }

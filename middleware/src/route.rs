@@ -5,8 +5,10 @@ use std::sync::Arc;
 use idempotency_store::Retention;
 
 use crate::config::{ConfigError, OnDisconnect, OnUnavailable, body_limit};
+use crate::on_abandoned::OnAbandoned;
 use crate::recording_policy::RecordingPolicy;
 use crate::settings::Settings;
+use crate::wait::Wait;
 
 /// Settings for one request, by which a middleware outside narrows a layer that looks after many routes. Whatever is not set
 /// stays as the layer has it. A request without this extension costs nothing for it.
@@ -71,6 +73,8 @@ pub struct RouteSettings {
     retention: Option<Retention>,
     on_disconnect: Option<OnDisconnect>,
     on_unavailable: Option<OnUnavailable>,
+    on_abandoned: Option<OnAbandoned>,
+    wait: Option<Wait>,
 }
 
 impl RouteSettings {
@@ -146,6 +150,18 @@ impl RouteSettings {
         self
     }
 
+    /// See [`IdempotencyLayer::on_abandoned`](crate::IdempotencyLayer::on_abandoned).
+    pub fn on_abandoned(mut self, on_abandoned: OnAbandoned) -> Self {
+        self.on_abandoned = Some(on_abandoned);
+        self
+    }
+
+    /// See [`IdempotencyLayer::wait`](crate::IdempotencyLayer::wait).
+    pub const fn wait(mut self, wait: Wait) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
     pub(crate) const fn is_bypass(&self) -> bool {
         self.bypass
     }
@@ -160,6 +176,8 @@ impl RouteSettings {
         settings.retention = self.retention.or(settings.retention);
         set(&mut settings.on_disconnect, self.on_disconnect);
         set(&mut settings.on_unavailable, self.on_unavailable);
+        set(&mut settings.on_abandoned, self.on_abandoned.clone());
+        set(&mut settings.wait, self.wait.map(Some));
         Arc::new(settings)
     }
 }

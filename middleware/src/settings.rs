@@ -14,6 +14,7 @@ use crate::recording_policy::RecordingPolicy;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;
+use crate::wait::Wait;
 
 /// Everything about a request that does not concern the store.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) wait: Option<Wait>,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
@@ -52,6 +54,7 @@ impl Settings {
             on_disconnect: OnDisconnect::default(),
             on_unavailable: OnUnavailable::default(),
             on_abandoned: OnAbandoned::default(),
+            wait: None,
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),

@@ -50,6 +50,7 @@ mod streams;
 mod takeover;
 mod timeout;
 mod versions;
+mod waiting;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use idempotency_store::{Attempt, Claim, Claimed, Deadline, ErrorKind, Fence, OnAbandoned, Store, StoreError};
 
@@ -27,7 +28,8 @@ impl<S: Store> Engine<S> {
         self.tracker.begin()
     }
 
-    /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left.
+    /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left:
+    /// the claim budget, or `at_most` if that is less.
     ///
     /// If the store does not answer, `fails_open` is asked whether the work runs all the same. A claim that may have been
     /// applied is not given back then: it must say that nobody knows, not that the key is free.
@@ -37,9 +39,10 @@ impl<S: Store> Engine<S> {
         self: &Arc<Self>,
         attempt: Attempt,
         on_abandoned: OnAbandoned,
+        at_most: Duration,
         fails_open: impl Fn() -> bool + Send,
     ) -> Result<Claimed, Unclaimed> {
-        let deadline = Deadline::after(self.timing.claim_budget);
+        let deadline = Deadline::after(self.timing.claim_budget.min(at_most));
         let mut backoff = Backoff::new();
         let mut may_be_applied = false;
         loop {
@@ -95,6 +98,7 @@ impl<S: Store> Engine<S> {
                 }
                 tokio::time::sleep(backoff.delay()).await;
             }
+            engine.stir(&attempt);
             drop((permit, busy));
         });
     }

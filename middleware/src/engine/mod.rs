@@ -7,9 +7,11 @@ mod backoff;
 mod claim;
 mod notes;
 mod resolve;
+mod rooms;
 mod settle;
 mod tenure;
 mod tracker;
+mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,10 +23,12 @@ use tokio::sync::Semaphore;
 use crate::config::{ConfigError, Timing};
 use crate::counts::Counters;
 use resolve::Resolvers;
+use rooms::Rooms;
 use tracker::Tracker;
 
 pub(crate) use claim::Unclaimed;
 pub(crate) use resolve::Resolving;
+pub(crate) use rooms::{News, NoSeat};
 pub(crate) use settle::Completion;
 pub(crate) use tenure::{Hold, NotHeld, Tenure};
 pub use tracker::Drained;
@@ -43,6 +47,7 @@ pub(crate) struct Engine<S> {
     background: Arc<Semaphore>,
     pub(crate) counts: Arc<Counters>,
     resolvers: Arc<Resolvers>,
+    rooms: Arc<Rooms>,
 }
 
 impl<S: Store> Engine<S> {
@@ -57,6 +62,7 @@ impl<S: Store> Engine<S> {
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
             counts: Arc::default(),
             resolvers: Arc::default(),
+            rooms: Arc::default(),
         }
     }
 
@@ -71,6 +77,7 @@ impl<S: Store> Engine<S> {
             background: Arc::clone(&self.background),
             counts: Arc::clone(&self.counts),
             resolvers: Arc::clone(&self.resolvers),
+            rooms: Arc::clone(&self.rooms),
         })
     }
 
@@ -86,9 +93,10 @@ impl<S: Store> Engine<S> {
         self.high_water.fetch_max(fence.get(), Ordering::Relaxed);
     }
 
-    /// Stops claiming, waits for what runs, and marks indeterminate what still runs after `patience`.
+    /// Stops claiming, sends off who waits for another attempt, waits for what runs, and marks indeterminate what still runs after `patience`.
     pub(crate) async fn drain(self: &Arc<Self>, patience: Duration) -> Drained {
         self.tracker.close();
+        self.rooms.close();
         if tokio::time::timeout(patience, self.tracker.idle()).await.is_ok() {
             return Drained { abandoned: 0 };
         }

@@ -51,6 +51,7 @@ impl<S: Store> Engine<S> {
             tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a key is not given back yet");
             self.release_in_background(grant.attempt, Some(grant.fence));
         }
+        self.stir(&grant.attempt);
     }
 
     /// Marks the key indeterminate at once.
@@ -63,7 +64,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Ends a tenure whose outcome the store was told by other means.
-    pub(crate) fn leave(tenure: Tenure<S>) -> Completion {
+    pub(crate) fn leave(&self, tenure: Tenure<S>) -> Completion {
+        self.stir(&tenure.grant().attempt);
         tenure.settle();
         Completion::Settled
     }
@@ -71,20 +73,23 @@ impl<S: Store> Engine<S> {
     /// How the key stands, if it is not this grant's any more.
     pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) -> Option<Loss> {
         tracing::warn!(key = ?grant.attempt.key, ?reason, "nobody knows whether this request was executed");
-        match self.store.abandon(grant, reason, self.verb_deadline()).await {
+        let lost = match self.store.abandon(grant, reason, self.verb_deadline()).await {
             Ok(Abandoned::Abandoned) => None,
             Ok(Abandoned::Lost(loss)) => Some(loss),
             Err(error) => {
                 tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
                 None
             }
-        }
+        };
+        self.stir(&grant.attempt);
+        lost
     }
 
     async fn settle(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) -> Completion {
         let deadline = Deadline::after(self.timing.completion_wait);
         let error = match self.tell_until(&tenure, &outcome, deadline).await {
             Ok(completion) => {
+                self.stir(&tenure.grant().attempt);
                 tenure.settle();
                 return completion;
             }
@@ -145,6 +150,7 @@ impl<S: Store> Engine<S> {
                     tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");
                 }
             }
+            engine.stir(&tenure.grant().attempt);
             tenure.settle();
             drop(permit);
         });
