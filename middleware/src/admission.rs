@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::abandoned::Abandoned;
-use crate::config::OnDisconnect;
+use crate::config::{OnDisconnect, OnUnavailable};
 use crate::decision::{Decision, Told, decide, replay, superseded};
 use crate::engine::{Engine, News, NotHeld, Resolving, Tenure, Unclaimed};
 use crate::execution::Keyed;
@@ -33,6 +33,8 @@ pub(crate) struct Admission<'a, S> {
 pub(crate) enum Admitted<S: Store> {
     /// The handler runs, under this lease.
     Run(Admit<S>),
+    /// The handler runs without one: no store answered, and the route fails open.
+    Unprotected,
     /// It does not.
     Tell(Told),
 }
@@ -65,16 +67,25 @@ struct Detour {
     claim_within: Duration,
 }
 
+impl Detour {
+    /// Nothing but an answer of the store leads here.
+    const fn is_untrodden(&self) -> bool {
+        self.asked == 0 && self.until.is_none()
+    }
+}
+
 impl<S: Store> Admission<'_, S> {
     /// Claims the key. `client` is closed when nobody waits for the answer any more.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
-    pub(crate) async fn admit<T>(&self, client: &mut oneshot::Sender<T>) -> Admitted<S> {
+    pub(crate) async fn admit<T: Send>(&self, client: &mut oneshot::Sender<T>) -> Admitted<S> {
         let mut detour = Detour { right: None, asked: 0, until: None, claim_within: Duration::MAX };
         loop {
             let claimed_at = Instant::now();
             let on_abandoned = self.settings.on_abandoned.at_claim();
-            let claimed = self.engine.claim(self.attempt, on_abandoned, detour.claim_within).await;
+            // Once the store has said that somebody has or had the key, no route may run the request unprotected.
+            let fails_open = || detour.is_untrodden() && self.fails_open(client.is_closed());
+            let claimed = self.engine.claim(self.attempt, on_abandoned, detour.claim_within, fails_open).await;
             let next = match claimed.map(decide) {
                 Ok(Decision::Run(grant, checkpoint)) => {
                     return self.hold(grant, checkpoint, claimed_at, client.is_closed()).await;
@@ -84,12 +95,21 @@ impl<S: Store> Admission<'_, S> {
                     self.wait(Rejection::in_flight(remaining), &mut detour, client).await
                 }
                 Ok(Decision::Abandoned(found)) => self.resolve(found, &mut detour, client).await,
+                Err(Unclaimed::Unprotected) => return Admitted::Unprotected,
                 Err(unclaimed) => refuse(&unclaimed),
             };
             if let Next::Tell(told) = next {
                 return Admitted::Tell(told);
             }
         }
+    }
+
+    fn unwanted(&self, client_left: bool) -> bool {
+        client_left && self.settings.on_disconnect == OnDisconnect::Cancel
+    }
+
+    fn fails_open(&self, client_left: bool) -> bool {
+        self.settings.on_unavailable == OnUnavailable::FailOpen && !self.unwanted(client_left)
     }
 
     /// Waits for whoever has the key, or is told `otherwise`.
@@ -159,7 +179,7 @@ impl<S: Store> Admission<'_, S> {
         claimed_at: Instant,
         client_left: bool,
     ) -> Admitted<S> {
-        if client_left && self.settings.on_disconnect == OnDisconnect::Cancel {
+        if self.unwanted(client_left) {
             self.engine.release_unstarted(&grant).await;
             return Admitted::Tell(Told::Reject(Rejection::request_unreadable()));
         }
@@ -178,7 +198,7 @@ const fn reject(rejection: Rejection) -> Next {
 
 fn refuse(unclaimed: &Unclaimed) -> Next {
     reject(match unclaimed {
-        Unclaimed::Unavailable => Rejection::store_unavailable(),
+        Unclaimed::Unavailable | Unclaimed::Unprotected => Rejection::store_unavailable(),
         Unclaimed::Corrupt => Rejection::record_corrupt(),
     })
 }

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
-use idempotency_store::Answer;
+use idempotency_store::{Answer, Completion};
 use tokio::time::Instant;
 
 use crate::body::{End, Gathered, ResponseBody, gather_until};
 use crate::headers::{AllowList, strip_own};
 use crate::recorded::{NotKept, RecordedAnswer};
+use crate::recording::Recording;
+use crate::settings::Settings;
 
 /// How much of an answer is read before it is recorded, and until when.
 #[derive(Clone, Copy)]
@@ -25,25 +27,36 @@ pub(crate) struct Patience {
 /// A response whose body was read as far as it can be recorded.
 pub(crate) struct HandlerAnswer<RB: Body> {
     pub(crate) parts: Parts,
+    pub(crate) recording: Recording,
     gathered: Gathered<RB::Error>,
     body: Pin<Box<RB>>,
 }
 
 impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
-    /// Reads the body as long as there is patience; nothing of a stream, whose end may never come.
-    pub(crate) async fn gather(mut parts: Parts, body: RB, patience: Patience) -> Self {
+    /// Reads a body that is to be kept as long as there is patience; nothing of a stream, whose end may never come.
+    pub(crate) async fn gather(mut parts: Parts, body: RB, recording: Recording, patience: Patience) -> Self {
         strip_own(&mut parts.headers);
         let mut body = Box::pin(body);
-        let gathered = if is_stream(&parts) {
-            Gathered { data: Bytes::new(), end: End::Unfinished }
-        } else {
+        let gathered = if recording.is_kept() && !is_stream(&parts) {
             gather_until(body.as_mut(), patience.limit, patience.until).await
+        } else {
+            Gathered { data: Bytes::new(), end: End::Unfinished }
         };
-        Self { parts, gathered, body }
+        Self { parts, recording, gathered, body }
     }
 
-    /// What is recorded: all of it, or a tombstone if the body is too large, a stream, or failed midway.
-    pub(crate) fn to_record(&self, allow_list: &AllowList) -> Answer {
+    /// What is recorded, and for how long if not for the retention that the key was claimed with.
+    pub(crate) fn to_record(&self, settings: &Settings) -> Completion {
+        let (answer, retention) = match self.recording {
+            Recording::KeepFor(retention) => (self.kept(&settings.allow_list), Some(retention)),
+            Recording::Keep => (self.kept(&settings.allow_list), settings.retention),
+            _ => (self.tombstone(), settings.retention),
+        };
+        Completion { answer, retention }
+    }
+
+    /// All of it, or a tombstone if the body is too large, a stream, or failed midway.
+    fn kept(&self, allow_list: &AllowList) -> Answer {
         let End::Complete(trailers) = &self.gathered.end else {
             return self.tombstone();
         };
@@ -51,11 +64,12 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
             status: self.parts.status,
             headers: allow_list.filter(&self.parts.headers, trailers.is_some()),
             body: self.gathered.data.clone(),
-            trailers: trailers.clone(),
+            trailers: trailers.as_ref().map(AllowList::filter_trailers),
         };
         recorded.encode().map_or_else(|_| self.tombstone(), Answer::Kept)
     }
 
+    /// That there was an answer, and its status.
     fn tombstone(&self) -> Answer {
         Answer::NotKept(NotKept { status: self.parts.status }.encode())
     }

@@ -246,6 +246,13 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 }
 
+/// An empty body, for layers outside that answer without asking: a timeout, CORS, a check of credentials.
+impl<B: Body> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::gathered(Bytes::new(), None)
+    }
+}
+
 impl<B: Body> std::fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("RequestBody(..)")

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use idempotency_store::{Terms, TermsError};
 
+use crate::defaults;
+
 /// How long things may take. Every default is the one that the documentation's table names.
 ///
 /// Setters may be called in any order; [`IdempotencyLayer::timing`](crate::IdempotencyLayer::timing) checks the whole.
@@ -30,11 +32,11 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(30),
-            max_execution: Duration::from_secs(10 * 60),
-            retention: Duration::from_secs(24 * 60 * 60),
-            claim_budget: Duration::from_secs(3),
-            completion_wait: Duration::from_secs(2),
+            lease: defaults::LEASE,
+            max_execution: defaults::MAX_EXECUTION,
+            retention: defaults::RETENTION,
+            claim_budget: defaults::CLAIM_BUDGET,
+            completion_wait: defaults::COMPLETION_WAIT,
         }
     }
 }
@@ -64,14 +66,16 @@ impl Timing {
         self
     }
 
-    /// How long a claim may take before the client gets 503 `store-unavailable`. Default 3 s, above zero.
+    /// How long a claim may take before the client gets 503 `store-unavailable`. Default 3 s, above zero, at
+    /// most five minutes.
     pub const fn claim_budget(mut self, claim_budget: Duration) -> Self {
         self.claim_budget = claim_budget;
         self
     }
 
     /// How long the client waits for its answer to be recorded, before it gets the answer marked
-    /// `Idempotency-Status: unrecorded` and the recording goes on in the background. Default 2 s, above zero.
+    /// `Idempotency-Status: unrecorded` and the recording goes on in the background. Default 2 s, above
+    /// zero, at most five minutes.
     pub const fn completion_wait(mut self, completion_wait: Duration) -> Self {
         self.completion_wait = completion_wait;
         self
@@ -89,6 +93,7 @@ impl Timing {
     /// The terms that each claim asks for, once the durations are known to make sense.
     pub(crate) fn terms(&self) -> Result<Terms, ConfigError> {
         const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+        const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
         if self.lease < SHORTEST_LEASE {
             return Err(ConfigError::LeaseTooShort(self.lease));
         }
@@ -101,6 +106,10 @@ impl Timing {
         }
         if self.claim_budget.is_zero() || self.completion_wait.is_zero() {
             return Err(ConfigError::ZeroWait);
+        }
+        let longest = self.claim_budget.max(self.completion_wait);
+        if longest > LONGEST_WAIT {
+            return Err(ConfigError::WaitTooLong(longest));
         }
         Ok(Terms::new(self.lease, self.retention)?)
     }
@@ -115,6 +124,42 @@ pub enum OnDisconnect {
     Finish,
     /// The handler is dropped at its next await and the key becomes indeterminate, because nobody knows how far it came.
     Cancel,
+}
+
+/// What happens to a request with a key while the store cannot be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// It is refused with 503 `store-unavailable` and has not run.
+    #[default]
+    Refuse,
+    /// It runs **unprotected**: for routes where an outage of the store costs more than a repetition.
+    ///
+    /// - Its retries may run again, now or when the store is back: nothing is recorded. Several may run at once.
+    /// - The answer carries `Idempotency-Status: unprotected`, and [`Counts::unprotected`](crate::Counts::unprotected)
+    ///   grows.
+    /// - The handler gets no [`Idempotency`](crate::Idempotency): there is no lease. It must ask for an
+    ///   `Option<Idempotency>`; as an extractor without `Option` it answers 500. Nor is there a derived key for a downstream:
+    ///   what the handler sends there looks like new work.
+    /// - A claim that the store may have taken, though its reply was lost, is left as it is: retries get `in-flight` and
+    ///   then `indeterminate`, since nobody knows what became of it.
+    /// - A store that refuses new keys because it is full is unavailable too. Whoever can send keys can fill it, and
+    ///   so switch the protection off.
+    ///
+    /// A record that cannot be read is still refused (503 `record-corrupt`), because it says that a request came before. So is
+    /// a claim that was granted too late to be held, because it is given back; and a shutdown refuses as ever.
+    FailOpen,
+}
+
+/// The largest body that may be asked for, as a request or as a recorded answer: each is held in memory as a whole.
+const LARGEST_BODY: usize = 256 * 1024 * 1024;
+
+/// A limit on a body that makes sense.
+pub(crate) const fn body_limit(bytes: usize) -> Result<usize, ConfigError> {
+    match bytes {
+        1..=LARGEST_BODY => Ok(bytes),
+        _ => Err(ConfigError::BodyLimit(bytes)),
+    }
 }
 
 /// Why a setting was refused. Nothing was changed.
@@ -158,6 +203,26 @@ pub enum ConfigError {
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,
+    /// The claim budget or the completion wait is longer than a client waits.
+    #[error("no client waits {0:?} for the store; use at most five minutes (3 s and 2 s are the defaults)")]
+    WaitTooLong(Duration),
+    /// Keys of no length, of more than 255 bytes, or of a range that is empty.
+    #[error(
+        "a key has 1 to 255 bytes, and {shortest} to {longest} are not within that; from 16 on it cannot be guessed"
+    )]
+    KeyLength {
+        /// The fewest bytes that were asked for.
+        shortest: usize,
+        /// The most bytes that were asked for.
+        longest: usize,
+    },
+    /// A limit on a body of nothing, or of more than a server should hold in memory.
+    #[error(
+        "a body limit of {0} bytes makes no sense: use 1 byte to 256 MiB (1 MiB is the default). Nothing at all is not \
+         recorded by `Recording::DoNotKeep` and not looked after by `RouteSettings::bypass`; bodies are held in memory, so \
+         larger ones belong elsewhere"
+    )]
+    BodyLimit(usize),
     /// The store cannot keep such terms.
     #[error(transparent)]
     Terms(#[from] TermsError),
@@ -167,9 +232,18 @@ pub enum ConfigError {
     /// The operating system gave no random bytes for a secret.
     #[error("the operating system's random source failed")]
     NoRandomness,
-    /// A header field that belongs to one connection or one moment cannot be part of a recorded answer.
-    #[error("a header field that describes a connection or a moment cannot be replayed")]
+    /// A header field that belongs to one connection, moment, server or trace, or that carries credentials, cannot be part
+    /// of a recorded answer.
+    #[error(
+        "a header field that describes a connection, a moment, a server or a trace, or carries credentials, cannot be replayed"
+    )]
     HeaderNotReplayable,
+    /// `set-cookie` was asked for like any other field.
+    #[error(
+        "`set-cookie` carries sessions, which would lie in the store and reach whoever replays the answer; if that is what \
+         you want, say `replay_set_cookie()`"
+    )]
+    SetCookie,
     /// The base of the problem types is not the beginning of a URI.
     #[error("the base of the problem types must be visible ASCII and end with `/`, `:` or `#`")]
     ProblemBase,
@@ -193,6 +267,8 @@ mod tests {
         assert!(refused(Timing::default().retention(second * 659)).contains("660s"));
         assert!(refused(Timing::default().claim_budget(Duration::ZERO)).contains("above zero"));
         assert!(refused(Timing::default().completion_wait(Duration::ZERO)).contains("above zero"));
+        assert!(refused(Timing::default().claim_budget(second * 301)).contains("301s"));
+        assert!(refused(Timing::default().completion_wait(second * 301)).contains("301s"));
         assert!(refused(Timing::default().retention(Duration::MAX)).contains("mistake in its unit"));
         assert_eq!(Timing::default().retention(second * 660).check(), Ok(()));
     }

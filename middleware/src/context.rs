@@ -15,8 +15,8 @@ use crate::key::IdempotencyKey;
 use crate::secret::Secret;
 
 /// The attempt that a handler runs in. It is in the extensions of every request that runs under a key; with the feature
-/// `axum` it is an extractor, and `Option<Idempotency>` is one for routes where the key is optional or the method may be
-/// safe.
+/// `axum` it is an extractor, and `Option<Idempotency>` is one for routes where the key is optional, the method may be
+/// safe, or the layer [fails open](crate::OnUnavailable::FailOpen).
 ///
 /// `Clone` is cheap.
 #[derive(Clone)]
@@ -178,7 +178,9 @@ mod extract {
     /// The handler asks for an [`Idempotency`], but the request carries no key, or no layer looked at it: 500, because
     /// it is the route that is wired wrongly. Require the key, or ask for an `Option<Idempotency>`.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-    #[error("no idempotency key: is the IdempotencyLayer on this route, with `.required()`?")]
+    #[error(
+        "no idempotency key: is the IdempotencyLayer on this route, with `.required()`? If it may run unprotected, ask for an Option"
+    )]
     #[non_exhaustive]
     pub struct NotKeyed;
 

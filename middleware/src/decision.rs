@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idempotency_store::{Answer, Checkpoint, Claimed, Completed, Grant, Indeterminate, Loss};
+use idempotency_store::{Answer, Checkpoint, Claimed, Completed, Grant, Indeterminate, Loss, StoreTime};
 
 use crate::recorded::{NotKept, RecordedAnswer};
 use crate::rejection::Rejection;
@@ -23,8 +23,8 @@ pub(crate) enum Decision {
 /// What a client is told that is not its own handler's answer.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// The recorded answer.
-    Replay(RecordedAnswer),
+    /// The recorded answer, and when it was recorded.
+    Replay(RecordedAnswer, StoreTime),
     /// That there is none.
     Reject(Rejection),
 }
@@ -56,10 +56,11 @@ pub(crate) fn superseded(loss: Loss) -> Told {
 
 /// What was recorded.
 pub(crate) fn replay(completed: Completed) -> Told {
+    let at = completed.recorded_at;
     let told = match completed.answer {
-        Answer::Kept(bytes) => RecordedAnswer::decode(bytes).map(Told::Replay),
+        Answer::Kept(bytes) => RecordedAnswer::decode(bytes).map(|answer| Told::Replay(answer, at)),
         Answer::NotKept(note) => {
-            NotKept::decode(&note).map(|note| Told::Reject(Rejection::not_replayable(note.status)))
+            NotKept::decode(&note).map(|note| Told::Reject(Rejection::not_replayable(note.status, at)))
         }
     };
     told.unwrap_or_else(|error| {

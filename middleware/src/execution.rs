@@ -27,7 +27,7 @@ use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
 use crate::key::IdempotencyKey;
 use crate::panic::{Panicked, caught};
-use crate::recording::{Verdict, verdict};
+use crate::recording::Recording;
 use crate::rejection::Rejection;
 use crate::reply::{rejected, spoken};
 use crate::settings::Settings;
@@ -49,13 +49,13 @@ pub(crate) trait HttpBody: Body<Data = Bytes, Error: Send> + Send + 'static {}
 
 impl<B> HttpBody for B where B: Body<Data = Bytes, Error: Send> + Send + 'static {}
 
-type Answered<RB, E> = Result<Response<ResponseBody<RB>>, E>;
+pub(crate) type Answered<RB, E> = Result<Response<ResponseBody<RB>>, E>;
 
 /// The inner service and what all requests share.
 pub(crate) struct Execution<Inner, S> {
-    inner: Inner,
+    pub(crate) inner: Inner,
     engine: Arc<Engine<S>>,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// Says in a request's extensions that a layer already looks after it.
@@ -72,7 +72,7 @@ pub(crate) struct Keyed {
 
 /// How the handler ended.
 #[allow(clippy::large_enum_variant, reason = "made once per request and taken apart at once")]
-enum Ended<RB: Body, E> {
+pub(crate) enum Ended<RB: Body, E> {
     Answered(HandlerAnswer<RB>),
     Failed(E),
     Panicked,
@@ -169,6 +169,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
         let admission = Admission { engine: &self.engine, settings: &self.settings, keyed: &keyed, attempt };
         match admission.admit(reply).await {
             Admitted::Run(admit) => self.run(keyed, admit, reply).await,
+            Admitted::Unprotected => self.run_unprotected(keyed, reply).await,
             Admitted::Tell(told) => Ok(spoken(&self.settings, told)),
         }
     }
@@ -200,7 +201,8 @@ impl<Inner, S: Store> Execution<Inner, S> {
         }));
         let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
         let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
-        match handle(inner, request, patience, settings.on_disconnect, reply).await {
+        let verdict = |parts: &_| settings.recording.verdict(parts);
+        match handle(inner, request, verdict, patience, settings.on_disconnect, reply).await {
             Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer, reply).await),
             Ended::Failed(error) => {
                 engine.abandon(tenure, Reason::Failure).await;
@@ -223,9 +225,10 @@ impl<Inner, S: Store> Execution<Inner, S> {
 }
 
 /// Calls the inner service and gathers what it answers, unless it panics or is cancelled first.
-async fn handle<Inner, B, RB>(
+pub(crate) async fn handle<Inner, B, RB>(
     mut inner: Inner,
     request: Request<RequestBody<B>>,
+    verdict: impl Fn(&http::response::Parts) -> Recording + Send,
     patience: Patience,
     on_disconnect: OnDisconnect,
     reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
@@ -237,7 +240,8 @@ where
 {
     let handler = caught(async move {
         let (parts, body) = inner.call(request).await?.into_parts();
-        Ok(HandlerAnswer::gather(parts, body, patience).await)
+        let recording = verdict(&parts);
+        Ok(HandlerAnswer::gather(parts, body, recording, patience).await)
     });
     let cancelled = async {
         match on_disconnect {
@@ -265,9 +269,13 @@ async fn settle<S: Store, RB: HttpBody, T>(
     client: &mut oneshot::Sender<T>,
 ) -> Response<ResponseBody<RB>> {
     let attempt = tenure.grant().attempt;
-    let completion = match verdict(&answer.parts) {
-        Verdict::Release => engine.release(tenure).await,
-        Verdict::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
+    let completion = match answer.recording {
+        Recording::Keep | Recording::KeepFor(_) | Recording::DoNotKeep => {
+            engine.complete(tenure, answer.to_record(settings)).await
+        }
+        Recording::NotExecuted => engine.release(tenure).await,
+        Recording::Unknown => engine.abandon(tenure, Reason::Failure).await,
+        Recording::AlreadyRecorded => engine.leave(tenure),
     };
     match completion {
         Completion::Settled => answer.into_response(),

@@ -1,6 +1,7 @@
 //! The `Idempotency-Key` field: what a client may send, and the key that it means.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{BareItem, Item, Parser};
@@ -29,6 +30,23 @@ pub enum KeySyntax {
 pub struct IdempotencyKey(Box<str>);
 
 impl IdempotencyKey {
+    /// A key that can be sent in either form.
+    #[cfg(feature = "client")]
+    pub(crate) fn from_bare(key: &str) -> Result<Self, KeyError> {
+        match key.len() {
+            0 => Err(KeyError::Empty),
+            1..=MAX_KEY_LEN if key.starts_with('"') => Err(KeyError::Charset),
+            1..=MAX_KEY_LEN => bare(key.as_bytes()).map(Self),
+            _ => Err(KeyError::TooLong),
+        }
+    }
+
+    /// A key that is a digest in hexadecimal.
+    #[cfg(feature = "client")]
+    pub(crate) fn from_hex(digest: String) -> Self {
+        Self(digest.into())
+    }
+
     /// The key as the client means it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,8 +68,10 @@ pub(crate) enum KeyError {
     Repeated,
     #[error("The Idempotency-Key is empty.")]
     Empty,
-    #[error("The Idempotency-Key is longer than 255 bytes.")]
+    #[error("The Idempotency-Key is longer than this service accepts.")]
     TooLong,
+    #[error("The Idempotency-Key is shorter than this service accepts.")]
+    TooShort,
     #[error("The Idempotency-Key must be visible ASCII without commas, or a quoted string (RFC 9651, section 3.3.3).")]
     Charset,
     #[error("The Idempotency-Key must be a quoted string (RFC 9651, section 3.3.3).")]
@@ -59,8 +79,8 @@ pub(crate) enum KeyError {
 }
 
 impl KeySyntax {
-    /// The key in `headers`. Nothing is decided about whether a missing key is acceptable.
-    pub(crate) fn parse(self, headers: &HeaderMap) -> Result<IdempotencyKey, KeyError> {
+    /// The key in `headers`, of so many bytes. Nothing is decided about whether a missing key is acceptable.
+    pub(crate) fn parse(self, headers: &HeaderMap, length: &RangeInclusive<usize>) -> Result<IdempotencyKey, KeyError> {
         let mut fields = headers.get_all(IDEMPOTENCY_KEY).iter();
         let field = fields.next().ok_or(KeyError::Missing)?;
         if fields.next().is_some() {
@@ -75,8 +95,9 @@ impl KeySyntax {
         };
         match key.len() {
             0 => Err(KeyError::Empty),
-            1..=MAX_KEY_LEN => Ok(IdempotencyKey(key)),
-            _ => Err(KeyError::TooLong),
+            short if short < *length.start() => Err(KeyError::TooShort),
+            long if long > *length.end() => Err(KeyError::TooLong),
+            _ => Ok(IdempotencyKey(key)),
         }
     }
 }
@@ -109,7 +130,7 @@ mod tests {
         for field in fields {
             headers.append(IDEMPOTENCY_KEY, HeaderValue::from_bytes(field).expect("a legal field value"));
         }
-        syntax.parse(&headers).map(|key| key.as_str().to_owned())
+        syntax.parse(&headers, &(1..=MAX_KEY_LEN)).map(|key| key.as_str().to_owned())
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The layer and its settings.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use http::{HeaderName, Response};
 use idempotency_store::Store;
 use tower_layer::Layer;
 
-use crate::config::{ConfigError, OnDisconnect, Timing};
+use crate::config::{ConfigError, OnDisconnect, OnUnavailable, Timing, body_limit};
+use crate::counts::Counts;
 use crate::engine::{Drained, Engine};
-use crate::key::KeySyntax;
+use crate::key::{KeySyntax, MAX_KEY_LEN};
 use crate::on_abandoned::OnAbandoned;
+use crate::recording_policy::RecordingPolicy;
 use crate::rejection::Rejection;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
@@ -53,6 +56,21 @@ impl<S: Store> IdempotencyLayer<S> {
         self.set(|settings| settings.syntax = syntax)
     }
 
+    /// How many bytes a key may have, without quotes and parameters; others get 400 `key-malformed`. Default 1 to 255.
+    ///
+    /// From 16 on a key cannot be guessed. A client that sends shorter ones is refused, so narrow it before there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::KeyLength`] unless it is a part of 1 to 255, and not an empty one.
+    pub fn key_length(self, bytes: RangeInclusive<usize>) -> Result<Self, ConfigError> {
+        let (shortest, longest) = (*bytes.start(), *bytes.end());
+        if shortest == 0 || longest > MAX_KEY_LEN || bytes.is_empty() {
+            return Err(ConfigError::KeyLength { shortest, longest });
+        }
+        Ok(self.set(|settings| settings.key_length = bytes))
+    }
+
     /// Durations: lease, maximal execution, retention, and how long a client waits for the store.
     ///
     /// # Errors
@@ -66,20 +84,41 @@ impl<S: Store> IdempotencyLayer<S> {
     /// The largest request body with a key, in bytes; larger ones get 413 `request-too-large`. Default 1 MiB.
     ///
     /// The body is read before the store is asked, because its digest is part of the fingerprint.
-    pub fn max_request_body(self, bytes: usize) -> Self {
-        self.set(|settings| settings.max_request_body = bytes)
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BodyLimit`] for zero, which would refuse every body, and above 256 MiB, since it is held in memory.
+    pub fn max_request_body(self, bytes: usize) -> Result<Self, ConfigError> {
+        let bytes = body_limit(bytes)?;
+        Ok(self.set(|settings| settings.max_request_body = bytes))
     }
 
     /// The largest answer body that is recorded, in bytes. Default 1 MiB.
     ///
     /// A larger one reaches the first client whole; a retry is told 409 `not-replayable`.
-    pub fn max_recorded_answer(self, bytes: usize) -> Self {
-        self.set(|settings| settings.max_recorded_answer = bytes)
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BodyLimit`] for zero - [`Recording::DoNotKeep`](crate::Recording::DoNotKeep) says that - and above
+    /// 256 MiB, since it is held in memory.
+    pub fn max_recorded_answer(self, bytes: usize) -> Result<Self, ConfigError> {
+        let bytes = body_limit(bytes)?;
+        Ok(self.set(|settings| settings.max_recorded_answer = bytes))
+    }
+
+    /// Which answers are recorded, where the handler does not say it itself. Default [`RecordingPolicy::everything`].
+    pub fn recording(self, policy: RecordingPolicy) -> Self {
+        self.set(|settings| settings.recording = policy)
     }
 
     /// What happens to the handler when its client leaves. Default [`OnDisconnect::Finish`].
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> Self {
         self.set(|settings| settings.on_disconnect = on_disconnect)
+    }
+
+    /// What happens while the store cannot be asked. Default [`OnUnavailable::Refuse`]; read the hazards of the other one.
+    pub fn on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
+        self.set(|settings| settings.on_unavailable = on_unavailable)
     }
 
     /// What is done about a key whose last owner is gone, nobody knows how far. Default [`OnAbandoned::refuse`].
@@ -103,10 +142,43 @@ impl<S: Store> IdempotencyLayer<S> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::HeaderNotReplayable`] for fields of one connection or one moment, such as `connection` or `date`.
+    /// [`ConfigError::HeaderNotReplayable`] for fields of one connection, moment, server or trace, such as `connection` or
+    /// `date`, and for credentials, such as `www-authenticate`. [`ConfigError::SetCookie`] for cookies.
+    ///
+    /// ```
+    /// use http::{HeaderName, header};
+    /// use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, store::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), ConfigError> {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new(), Scope::shared(), Secret::random()?);
+    /// let layer = layer.replay_header(HeaderName::from_static("x-invoice"))?;
+    /// assert_eq!(layer.clone().replay_header(header::DATE).err(), Some(ConfigError::HeaderNotReplayable));
+    /// assert_eq!(layer.replay_header(header::SET_COOKIE).err(), Some(ConfigError::SetCookie));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn replay_header(mut self, name: HeaderName) -> Result<Self, ConfigError> {
         Arc::make_mut(&mut self.settings).allow_list.add(name)?;
         Ok(self)
+    }
+
+    /// Makes `set-cookie` part of the recorded answer. By default cookies reach the first client only.
+    ///
+    /// **Hazard**: the cookies lie in the store for the whole retention, readable by whoever can read it, and every
+    /// replay sets them again: at whoever else has the same scope and key, and at a client that has logged out or been given
+    /// a newer session meanwhile. A session cookie then works as long as the session itself, so end sessions on the
+    /// server. Fit for cookies that are no credentials.
+    ///
+    /// ```
+    /// # use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, store::MemoryStore};
+    /// # fn main() -> Result<(), ConfigError> {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new(), Scope::shared(), Secret::random()?).replay_set_cookie();
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replay_set_cookie(self) -> Self {
+        self.set(|settings| settings.allow_list.add_cookies())
     }
 
     /// What the `type` of a problem begins with; the rejection's name follows. Point it to your own documentation.
@@ -122,6 +194,11 @@ impl<S: Store> IdempotencyLayer<S> {
     /// Replaces the problem documents by whatever the closure makes of a rejection.
     pub fn on_rejection(self, respond: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.rejections = RejectionStyle::Custom(Arc::new(respond)))
+    }
+
+    /// How often something happened that the promise does not cover; for metrics and alarms. Costs a few loads.
+    pub fn counts(&self) -> Counts {
+        self.engine.counts.snapshot()
     }
 
     /// Ends the work of this layer and its clones, for a graceful shutdown: no new claims (503 `shutting-down`), up to

@@ -33,15 +33,17 @@
 //! 2. The **first** request with a key runs. Its answer is recorded before it is sent: status, an allow-list of header
 //!    fields with order and repetitions, body, trailers.
 //! 3. A request with the same key and the same [fingerprint](IdempotencyLayer::fingerprint_header) is answered with the
-//!    **recorded answer** and `Idempotent-Replayed: true`. Failures are outcomes and are replayed too.
+//!    **recorded answer**, `Idempotent-Replayed: true`, and the time of its recording in `Idempotency-Recorded-At`.
+//!    Failures are outcomes and are replayed too.
 //! 4. The same key with **another request** gets 422 `key-reused`, in whatever state the first one is.
 //! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`, or [wait](Wait) for its answer.
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
 //!    `indeterminate`**. The handler is not entered again, unless [`OnAbandoned`] says otherwise.
 //! 7. The key is **released**, and the next request runs, only if the handler certainly did nothing: it says
-//!    [`Recording::NotExecuted`], or answers 425 or 429.
+//!    [`Recording::NotExecuted`], or answers 425 or 429. A [`RecordingPolicy`] that releases more is yours to answer for.
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
-//!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it.
+//!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it. A
+//!    route may choose to [fail open](OnUnavailable::FailOpen).
 //!
 //! [`problems`] lists every rejection with what its client should do.
 //!
@@ -94,15 +96,22 @@
 //!
 //! | setting | default |
 //! |---|---|
-//! | key | optional; [`required`](IdempotencyLayer::required) per layer |
-//! | key syntax | [lenient](KeySyntax::Lenient), 1 to 255 bytes |
-//! | [lease](Timing::lease), renewed at a third of it | 30 s |
-//! | [maximal execution](Timing::max_execution) | 10 min |
-//! | [retention](Timing::retention) | 24 h |
-//! | released key refuses delayed packets for | 60 s |
-//! | [claim budget](Timing::claim_budget) | 3 s, then 503 |
-//! | [completion wait](Timing::completion_wait) | 2 s, then `unrecorded` |
-//! | [request body](IdempotencyLayer::max_request_body), [recorded answer](IdempotencyLayer::max_recorded_answer) | 1 MiB each |
+//! | key | optional; [`required`](IdempotencyLayer::required) per layer or [route](RouteSettings) |
+//! | [key syntax](IdempotencyLayer::key_syntax) | [lenient](KeySyntax::Lenient) |
+//! | [key length](IdempotencyLayer::key_length) | [1 to 255 bytes](defaults::KEY_LENGTH) |
+//! | [lease](Timing::lease), renewed at a third of it | [30 s](defaults::LEASE) |
+//! | [maximal execution](Timing::max_execution) | [10 min](defaults::MAX_EXECUTION) |
+//! | [retention](Timing::retention) | [24 h](defaults::RETENTION) |
+//! | released key refuses delayed packets for | [60 s](defaults::RELEASED) |
+//! | [claim budget](Timing::claim_budget) | [3 s](defaults::CLAIM_BUDGET), then 503 |
+//! | [completion wait](Timing::completion_wait) | [2 s](defaults::COMPLETION_WAIT), then `unrecorded` |
+//! | [request body](IdempotencyLayer::max_request_body) | [1 MiB](defaults::MAX_REQUEST_BODY) |
+//! | [recorded answer](IdempotencyLayer::max_recorded_answer) | [1 MiB](defaults::MAX_RECORDED_ANSWER) |
+//! | [what is recorded](IdempotencyLayer::recording) | [everything](RecordingPolicy::everything) but 425 and 429 |
+//! | [store cannot be asked](IdempotencyLayer::on_unavailable) | [refuse](OnUnavailable::Refuse): 503 |
+//! | [client leaves](IdempotencyLayer::on_disconnect) | [finish](OnDisconnect::Finish) |
+//! | [drain](IdempotencyLayer::drain) at shutdown | [30 s](defaults::DRAIN) is usual |
+//! | memory store | [1,000,000 records](defaults::MEMORY_RECORDS) |
 //! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
 //! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
 //! | [wait for a running request](Wait), [at a time](Wait::waiters) | off; 10 s, 16,384 requests |
@@ -116,6 +125,8 @@
 //! | `memory` | yes | [`store::MemoryStore`] |
 //! | `embedded` | no | `store::EmbeddedStore`: durable, in one file |
 //! | `redis` | no | `store::RedisStore`: shared by several servers |
+//! | `client` | no | `client`: tower layers for those who call such a service, or are called by one |
+//! | `reqwest` | no | `client::reqwest`: the same as middleware of `reqwest-middleware` |
 //!
 //! [tower]: https://docs.rs/tower
 
@@ -124,11 +135,17 @@ mod admission;
 mod answer;
 mod body;
 mod checkpoint;
+#[cfg(feature = "client")]
+pub mod client;
 mod config;
 mod context;
+mod counts;
 mod decision;
+pub mod defaults;
+mod downstream;
 mod engine;
 mod execution;
+mod fence_header;
 mod fingerprint;
 mod headers;
 mod key;
@@ -138,35 +155,46 @@ mod panic;
 pub mod problems;
 mod recorded;
 mod recording;
+mod recording_policy;
 mod rejection;
 mod rejection_style;
 mod reply;
 mod resolving;
+mod route;
 mod scope;
 mod secret;
 mod service;
 mod settings;
+mod unprotected;
 mod wait;
 mod waiting;
 
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;
 
+/// How long one answer is kept, re-exported for [`Recording::KeepFor`] and [`RouteSettings::retention`].
+pub use idempotency_store::Retention;
+
 pub use abandoned::{Abandoned, Resolution};
 pub use body::{RequestBody, ResponseBody};
 pub use checkpoint::CheckpointError;
-pub use config::{ConfigError, OnDisconnect, Timing};
+pub use config::{ConfigError, OnDisconnect, OnUnavailable, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]
 pub use context::NotKeyed;
+pub use counts::Counts;
+pub use downstream::{Downstream, DownstreamError, LeaseLost};
 pub use engine::Drained;
-pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
+pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
+pub use headers::{IDEMPOTENCY_RECORDED_AT, IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
 pub use on_abandoned::OnAbandoned;
 pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
+pub use recording_policy::RecordingPolicy;
 pub use rejection::{Rejection, RejectionKind};
+pub use route::RouteSettings;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use service::{IdempotencyService, ResponseFuture};
@@ -176,3 +204,8 @@ pub use wait::Wait;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code on the order of layers, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/layer-order.md")]
+struct LayerOrder;

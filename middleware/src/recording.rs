@@ -1,15 +1,15 @@
-//! What is done with the handler's answer.
+//! What is done with one answer.
 
-use http::StatusCode;
-use http::response::Parts;
+use idempotency_store::Retention;
 
-/// What a handler says about its own answer, by putting this into the response's extensions.
+/// What is done with the handler's answer once it is there. The [`RecordingPolicy`](crate::RecordingPolicy) of the layer
+/// decides; a handler overrules it for one answer by putting a `Recording` into the response's extensions.
 ///
 /// ```
 /// use http::{Response, StatusCode};
 /// use tower_idempotency::Recording;
 ///
-/// // The amount was wrong; nothing was charged. The same key may be sent again with the same request.
+/// // The card is unknown; nothing was charged. The same key may be sent again with the same request.
 /// let response = Response::builder()
 ///     .status(StatusCode::UNPROCESSABLE_ENTITY)
 ///     .extension(Recording::NotExecuted)
@@ -17,57 +17,48 @@ use http::response::Parts;
 /// assert_eq!(response.extensions().get(), Some(&Recording::NotExecuted));
 /// # Ok::<(), http::Error>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+///
+/// Only an answer that is to be kept is read before it is sent; every other one streams to its client at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Recording {
-    /// Nothing was executed: the key is released, and the next request with it runs. Say this only if it is certain;
-    /// it is the only way to a second run.
-    NotExecuted,
-}
-
-/// What is told to the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
+    /// The answer is recorded, and retries get it. One that cannot be - too large, a stream, broken off - is recorded as
+    /// with [`Recording::DoNotKeep`].
+    #[default]
     Keep,
-    Release,
+    /// As [`Recording::Keep`], for a time of its own instead of the layer's retention. **A request that is repeated later
+    /// runs again**, so it must outlast every retry; a longer one suits what is asked for again after days.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_idempotency::{Recording, Retention};
+    ///
+    /// let week = Retention::new(Duration::from_secs(7 * 24 * 60 * 60))?;
+    /// # let _ =
+    /// Recording::KeepFor(week);
+    /// assert!(Retention::new(Duration::from_secs(1)).is_err(), "shorter than a packet may be on its way");
+    /// # Ok::<(), tower_idempotency::store::TermsError>(())
+    /// ```
+    KeepFor(Retention),
+    /// That the work is done is recorded, the answer is not: retries get 409 `not-replayable` with its status. For answers
+    /// that must not lie in a store, and for streams that the layer does not know as such.
+    DoNotKeep,
+    /// Nothing was executed: the key is released, and the next request with it runs. Say this only if it is certain;
+    /// it is the only way to a second run that nobody has to ask for.
+    NotExecuted,
+    /// Nobody knows how far the work came: the key becomes indeterminate, and retries get 409 `indeterminate` or whatever
+    /// the policy for abandoned attempts finds out. For a handler that was cancelled half-way, by a timeout for instance.
+    /// This client gets the answer as it is.
+    Unknown,
+    /// The handler completed the key by itself, in the transaction of its own database for instance, with its
+    /// [`lease`](crate::Idempotency::lease) and a [`RecordedAnswer`](crate::RecordedAnswer): the store is told nothing. If
+    /// that was not so, the key becomes indeterminate when the lease lapses.
+    AlreadyRecorded,
 }
 
-/// Everything that a handler answered is kept, failures too: they are outcomes. Only what says that nothing was executed
-/// is released: the handler's word, 425 (Too Early) and 429 (Too Many Requests).
-///
-/// Never 408: a timeout inside this layer has cancelled the handler half-way.
-pub(crate) fn verdict(parts: &Parts) -> Verdict {
-    let said = parts.extensions.get() == Some(&Recording::NotExecuted);
-    match parts.status {
-        _ if said => Verdict::Release,
-        StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Verdict::Release,
-        _ => Verdict::Keep,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Response;
-
-    #[test]
-    fn only_what_was_not_executed_is_released() {
-        let of = |status: u16| {
-            let (parts, ()) = Response::builder().status(status).body(()).expect("a response").into_parts();
-            verdict(&parts)
-        };
-        for kept in [200, 201, 204, 302, 400, 402, 408, 409, 422, 500, 502, 503, 504] {
-            assert_eq!(of(kept), Verdict::Keep, "{kept}");
-        }
-        for released in [425, 429] {
-            assert_eq!(of(released), Verdict::Release, "{released}");
-        }
-    }
-
-    #[test]
-    fn the_word_of_the_handler_counts_more_than_the_status() {
-        let mut response = Response::new(());
-        response.extensions_mut().insert(Recording::NotExecuted);
-        assert_eq!(verdict(&response.into_parts().0), Verdict::Release);
+impl Recording {
+    /// Whether the answer itself is recorded, if it can be.
+    pub(crate) const fn is_kept(self) -> bool {
+        matches!(self, Self::Keep | Self::KeepFor(_))
     }
 }

@@ -1,8 +1,9 @@
 //! Why the layer answers instead of the handler. How that looks is the business of `rejection_style.rs`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use idempotency_store::StoreTime;
 
 use crate::key::KeyError;
 use crate::scope::ScopeMissing;
@@ -28,7 +29,8 @@ pub enum RejectionKind {
     /// 409 `indeterminate`: nobody knows whether the first attempt was executed. Look at the outcome before you decide; with
     /// `Retry-After`, a resolver is finding out, and a retry with the same key makes sense.
     Indeterminate,
-    /// 409 `not-replayable`: it was executed, with the status in the member `original_status`; the answer was not kept.
+    /// 409 `not-replayable`: it was executed, with the status and the time in the members `original_status` and
+    /// `recorded_at`; the answer was not kept.
     NotReplayable,
     /// 503 `store-unavailable`: the store did not answer. Nothing ran; retry with the same key.
     StoreUnavailable,
@@ -89,6 +91,7 @@ pub struct Rejection {
     detail: &'static str,
     retry_after: Option<u64>,
     original_status: Option<StatusCode>,
+    recorded_at: Option<StoreTime>,
 }
 
 impl Rejection {
@@ -117,8 +120,13 @@ impl Rejection {
         self.original_status
     }
 
+    /// When the outcome was recorded, on the store's clock, where the answer itself was not kept.
+    pub fn recorded_at(&self) -> Option<SystemTime> {
+        self.recorded_at.map(StoreTime::to_system_time)
+    }
+
     const fn new(kind: RejectionKind, status: StatusCode, detail: &'static str) -> Self {
-        Self { kind, status, detail, retry_after: None, original_status: None }
+        Self { kind, status, detail, retry_after: None, original_status: None, recorded_at: None }
     }
 
     fn unavailable(kind: RejectionKind, detail: &'static str) -> Self {
@@ -136,7 +144,8 @@ impl Rejection {
             KeyError::Missing => return Self::key_missing(),
             KeyError::Repeated => "Send one Idempotency-Key header field, not several.",
             KeyError::Empty => "The Idempotency-Key is empty.",
-            KeyError::TooLong => "The Idempotency-Key is longer than 255 bytes.",
+            KeyError::TooLong => "The Idempotency-Key is longer than this service accepts.",
+            KeyError::TooShort => "The Idempotency-Key is shorter than this service accepts.",
             KeyError::Charset => "The Idempotency-Key must be visible ASCII without commas, or a quoted string.",
             KeyError::NotAString => "The Idempotency-Key must be a quoted string (RFC 9651, section 3.3.3).",
         };
@@ -145,7 +154,9 @@ impl Rejection {
 
     pub(crate) const fn scope_missing(missing: ScopeMissing) -> Self {
         let (status, detail) = match missing {
-            ScopeMissing::Header => (StatusCode::UNAUTHORIZED, "The request does not say who is calling."),
+            ScopeMissing::Header | ScopeMissing::Caller => {
+                (StatusCode::UNAUTHORIZED, "The request does not say who is calling.")
+            }
             ScopeMissing::Extension => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The server does not know who is calling: its authentication must run before its idempotency layer.",
@@ -190,10 +201,10 @@ impl Rejection {
         Self { retry_after: Some(whole_seconds(retry_after)), ..rejection }
     }
 
-    pub(crate) fn not_replayable(original: StatusCode) -> Self {
+    pub(crate) fn not_replayable(original: StatusCode, recorded_at: StoreTime) -> Self {
         let detail = "The request was executed, but its answer was too large or not of a kind that is kept.";
         let rejection = Self::new(RejectionKind::NotReplayable, StatusCode::CONFLICT, detail);
-        Self { original_status: Some(original), ..rejection }
+        Self { original_status: Some(original), recorded_at: Some(recorded_at), ..rejection }
     }
 
     pub(crate) fn store_unavailable() -> Self {

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, header};
 use serde_json::json;
 
 use crate::config::ConfigError;
+use crate::headers::http_date;
 use crate::rejection::Rejection;
 
 /// Turns a rejection into a response.
@@ -65,6 +66,9 @@ fn problem(base: &str, rejection: &Rejection) -> Response<Bytes> {
     });
     if let (Some(original), Some(members)) = (rejection.original_status(), problem.as_object_mut()) {
         members.insert("original_status".to_owned(), original.as_u16().into());
+    }
+    if let (Some(at), Some(members)) = (rejection.recorded_at(), problem.as_object_mut()) {
+        members.insert("recorded_at".to_owned(), http_date(at).into());
     }
     let mut response = Response::new(Bytes::from(problem.to_string()));
     *response.status_mut() = rejection.status();

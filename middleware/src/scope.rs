@@ -30,6 +30,8 @@ pub struct Scope {
 pub(crate) enum ScopeMissing {
     /// The client did not send what the scope is read from.
     Header,
+    /// The application's closure found nobody in the request.
+    Caller,
     /// Nothing outside the layer put the principal into the request's extensions: a wiring fault.
     Extension,
 }
@@ -53,6 +55,65 @@ impl Scope {
         Self::of("extension", "", move |parts, digest| {
             let principal = parts.extensions.get().map(&principal).filter(|bytes| !bytes.is_empty());
             principal.map(digest).ok_or(ScopeMissing::Extension)
+        })
+    }
+
+    /// As [`Scope::extension`], for principals that are not bytes: the closure returns anything that is a row of bytes, such as
+    /// a `String`, a `Vec<u8>`, a `Uuid`, or a number's `to_be_bytes()`. The same bytes are the same principal in both.
+    ///
+    /// A request without the extension, or with no bytes at all, is answered with 500 `scope-missing`.
+    ///
+    /// ```
+    /// use tower_idempotency::Scope;
+    ///
+    /// #[derive(Clone)]
+    /// struct User {
+    ///     tenant: u32,
+    ///     id: u64,
+    /// }
+    ///
+    /// let by_number = Scope::extension_with(|user: &User| user.id.to_be_bytes());
+    /// // Of several parts: with a separator that none of them contains, or with a fixed width.
+    /// let by_both = Scope::extension_with(|user: &User| format!("{}/{}", user.tenant, user.id));
+    /// # let _ = (by_number, by_both);
+    /// ```
+    pub fn extension_with<T, P>(principal: impl Fn(&T) -> P + Send + Sync + 'static) -> Self
+    where
+        T: Send + Sync + 'static,
+        P: AsRef<[u8]>,
+    {
+        Self::of("extension", "", move |parts, digest| {
+            let principal = parts.extensions.get().map(&principal);
+            let principal = principal.as_ref().map(AsRef::as_ref).filter(|bytes| !bytes.is_empty());
+            principal.map(digest).ok_or(ScopeMissing::Extension)
+        })
+    }
+
+    /// Whatever a closure finds in the request's head: a part of the path or the host name, several header fields, an extension
+    /// whose absence is the client's fault. It returns anything that is a row of bytes, as for [`Scope::extension_with`].
+    ///
+    /// `None`, or no bytes at all, is answered with 401 `scope-missing`: the caller is unknown. The closure must not name a
+    /// stand-in such as "anonymous", or all unknown callers share their keys.
+    ///
+    /// Scopes of different closures do share keys where they return the same bytes; set them apart by
+    /// [`namespace`](Scope::namespace) if they share a store.
+    ///
+    /// ```
+    /// use http::header::HOST;
+    /// use tower_idempotency::Scope;
+    ///
+    /// // One tenant per host name.
+    /// let scope = Scope::from_fn(|request| {
+    ///     let host = request.headers.get(HOST)?.to_str().ok()?;
+    ///     host.strip_suffix(".example.com").map(str::to_ascii_lowercase)
+    /// });
+    /// # let _ = scope;
+    /// ```
+    pub fn from_fn<P: AsRef<[u8]>>(principal: impl Fn(&Parts) -> Option<P> + Send + Sync + 'static) -> Self {
+        Self::of("function", "", move |parts, digest| {
+            let principal = principal(parts);
+            let principal = principal.as_ref().map(AsRef::as_ref).filter(|bytes| !bytes.is_empty());
+            principal.map(digest).ok_or(ScopeMissing::Caller)
         })
     }
 

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::execution::{Execution, LookedAfter};
 use crate::key::{IdempotencyKey, KeyError};
 use crate::rejection::Rejection;
+use crate::route::RouteSettings;
 use crate::settings::Settings;
 
 /// The service that [`IdempotencyLayer`](crate::IdempotencyLayer) makes. See the [crate's documentation](crate).
@@ -28,10 +29,10 @@ pub struct IdempotencyService<Inner, S> {
 
 /// What the layer does about a request, before anything else is known of it.
 enum Concern {
-    /// Safe methods, requests that carry no key where none is required, and requests that another layer looks after.
+    /// Safe methods, requests that carry no key where none is required, that another layer looks after, or that none shall.
     None,
-    Keyed(IdempotencyKey),
-    Rejected(Rejection),
+    Keyed(IdempotencyKey, Arc<Settings>),
+    Rejected(Response<Bytes>),
 }
 
 impl<Inner, S> IdempotencyService<Inner, S> {
@@ -41,19 +42,22 @@ impl<Inner, S> IdempotencyService<Inner, S> {
 
     fn concern<B>(&self, request: &Request<B>) -> Concern {
         // A layer met twice would ask for a key that it holds itself, and record its own refusal.
-        if is_safe(request.method()) || request.extensions().get::<LookedAfter>().is_some() {
+        let (extensions, route) = (request.extensions(), request.extensions().get::<RouteSettings>());
+        let passes = extensions.get::<LookedAfter>().is_some() || route.is_some_and(RouteSettings::is_bypass);
+        if passes || is_safe(request.method()) {
             return Concern::None;
         }
-        match self.settings.syntax.parse(request.headers()) {
-            Ok(key) => Concern::Keyed(key),
-            Err(KeyError::Missing) if !self.settings.required => Concern::None,
-            Err(error) => Concern::Rejected(Rejection::key_malformed(error)),
+        let settings = route.map_or_else(|| Arc::clone(&self.settings), |route| route.narrow(&self.settings));
+        match settings.syntax.parse(request.headers(), &settings.key_length) {
+            Ok(key) => Concern::Keyed(key, settings),
+            Err(KeyError::Missing) if !settings.required => Concern::None,
+            Err(error) => Concern::Rejected(settings.rejections.respond(Rejection::key_malformed(error))),
         }
     }
 }
 
 /// RFC 9110, section 9.2.1. PUT and DELETE are idempotent but not safe: a retry would get another answer.
-fn is_safe(method: &Method) -> bool {
+pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
@@ -85,15 +89,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.concern(&request) {
             Concern::None => ResponseFuture::passed(self.inner.call(request.map(RequestBody::passed))),
-            Concern::Rejected(rejection) => {
-                let (parts, body) = self.settings.rejections.respond(rejection).into_parts();
-                ResponseFuture::ready(Response::from_parts(parts, ResponseBody::gathered(body, None)))
+            Concern::Rejected(response) => {
+                ResponseFuture::ready(response.map(|body| ResponseBody::gathered(body, None)))
             }
-            Concern::Keyed(key) => {
+            Concern::Keyed(key, settings) => {
                 // The service that was polled ready is the one that is called; its clone waits for the next request.
                 let ready = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, ready);
-                let execution = Execution::new(inner, Arc::clone(&self.engine), Arc::clone(&self.settings));
+                let execution = Execution::new(inner, Arc::clone(&self.engine), settings);
                 ResponseFuture::keyed(execution.answer(key, request))
             }
         }

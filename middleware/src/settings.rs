@@ -1,11 +1,16 @@
 //! What the layer was told about requests and answers. Durations are in `config.rs`.
 
-use http::HeaderName;
+use std::ops::RangeInclusive;
 
-use crate::config::OnDisconnect;
+use http::HeaderName;
+use idempotency_store::Retention;
+
+use crate::config::{OnDisconnect, OnUnavailable};
+use crate::defaults;
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
 use crate::on_abandoned::OnAbandoned;
+use crate::recording_policy::RecordingPolicy;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;
@@ -18,17 +23,20 @@ pub(crate) struct Settings {
     pub(crate) secret: Secret,
     pub(crate) required: bool,
     pub(crate) syntax: KeySyntax,
+    pub(crate) key_length: RangeInclusive<usize>,
     pub(crate) max_request_body: usize,
     pub(crate) max_recorded_answer: usize,
+    pub(crate) recording: RecordingPolicy,
+    /// Of answers, where it is not the one that keys are claimed with.
+    pub(crate) retention: Option<Retention>,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) on_unavailable: OnUnavailable,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) wait: Option<Wait>,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
 }
-
-const MEBIBYTE: usize = 1024 * 1024;
 
 impl Settings {
     /// Every setting at its default.
@@ -38,9 +46,13 @@ impl Settings {
             secret,
             required: false,
             syntax: KeySyntax::default(),
-            max_request_body: MEBIBYTE,
-            max_recorded_answer: MEBIBYTE,
+            key_length: defaults::KEY_LENGTH,
+            max_request_body: defaults::MAX_REQUEST_BODY,
+            max_recorded_answer: defaults::MAX_RECORDED_ANSWER,
+            recording: RecordingPolicy::default(),
+            retention: None,
             on_disconnect: OnDisconnect::default(),
+            on_unavailable: OnUnavailable::default(),
             on_abandoned: OnAbandoned::default(),
             wait: None,
             fingerprint_headers: Vec::new(),

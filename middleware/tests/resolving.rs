@@ -123,7 +123,7 @@ async fn of_a_found_answer_as_much_is_kept_as_of_a_handlers() {
         }
         Resolution::Completed(answer)
     });
-    let layer = layer.max_recorded_answer(5);
+    let layer = layer.max_recorded_answer(5).unwrap();
     let kept = setup.send(&layer, "k").await;
     assert_eq!((kept.headers["location"].to_str().unwrap(), kept.headers.get("set-cookie")), ("/charges/1", None));
     let tombstone = setup.send(&layer, "large").await;

@@ -10,9 +10,10 @@ use common::{Entries, counted, layer, post, post_body, read, secret, send};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_idempotency::store::MemoryStore;
+use tower_idempotency::store::{Clock, ManualClock, MemoryStore};
 use tower_idempotency::{
-    IDEMPOTENCY_KEY, Idempotency, IdempotencyLayer, KeySyntax, Recording, RejectionKind, RequestBody, Scope,
+    IDEMPOTENCY_KEY, IDEMPOTENCY_RECORDED_AT, Idempotency, IdempotencyLayer, KeySyntax, Recording, RejectionKind,
+    RequestBody, Scope,
 };
 
 type Handled = Request<RequestBody<Body>>;
@@ -41,7 +42,7 @@ async fn the_quoted_and_the_bare_key_are_one() {
 
 #[tokio::test]
 async fn safe_methods_and_requests_without_a_key_pass_untouched() {
-    let (layer, entries) = (layer().max_request_body(2), Entries::default());
+    let (layer, entries) = (layer().max_request_body(2).unwrap(), Entries::default());
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
         let layer = layer.clone().required();
         for _ in 0..2 {
@@ -119,7 +120,7 @@ async fn another_request_under_the_key_is_refused() {
 
 #[tokio::test]
 async fn a_request_body_over_the_limit_is_refused_before_the_store_is_asked() {
-    let (layer, entries) = (layer().max_request_body(4), Entries::default());
+    let (layer, entries) = (layer().max_request_body(4).unwrap(), Entries::default());
     for body in [Body::from("12345"), Body::new(Body::from("12345").map_frame(std::convert::identity))] {
         let answer = send(&layer, &entries, counted, post_body("k", body)).await;
         assert_eq!((answer.status, answer.problem()), (StatusCode::PAYLOAD_TOO_LARGE, "request-too-large".to_owned()));
@@ -206,7 +207,7 @@ async fn only_what_says_not_executed_runs_again() {
 
 #[tokio::test]
 async fn an_answer_too_large_reaches_its_client_and_is_not_run_again() {
-    let (layer, entries) = (layer().max_recorded_answer(4), Entries::default());
+    let (layer, entries) = (layer().max_recorded_answer(4).unwrap(), Entries::default());
     let known = |_, _: Handled| Response::new(Body::from("12345"));
     let unknown = |_, _: Handled| {
         let frames = ["123", "45"].map(|part| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from(part))));
@@ -317,6 +318,7 @@ async fn header_fields_are_replayed_in_order_and_with_repetitions_but_not_secret
             ("link", "a"),
             ("grpc-status", "5"),
             ("idempotent-replayed", "true"),
+            ("idempotency-recorded-at", "yesterday"),
             ("set-cookie", "s"),
             ("x-own", "1"),
             ("link", "b"),
@@ -327,9 +329,11 @@ async fn header_fields_are_replayed_in_order_and_with_repetitions_but_not_secret
     };
     let first = send(&layer, &entries, handler, post("k")).await;
     assert_eq!(first.headers["set-cookie"], "s");
+    assert!(!first.headers.contains_key(IDEMPOTENCY_RECORDED_AT));
     assert!(!first.is_replay(), "what a proxied answer said of itself is not said of this one");
     let replay = send(&layer, &entries, handler, post("k")).await;
-    let fields: Vec<_> = replay.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let names = replay.headers.iter().filter(|(name, _)| *name != IDEMPOTENCY_RECORDED_AT);
+    let fields: Vec<_> = names.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let expected: [(&str, &[u8]); 6] = [
         ("link", b"a"),
         ("link", b"b"),
@@ -409,6 +413,73 @@ async fn an_endless_answer_is_passed_on_at_the_end_of_the_maximal_execution() {
 }
 
 #[tokio::test]
+async fn a_replay_tells_when_the_first_run_was_recorded() {
+    let clock = std::sync::Arc::new(ManualClock::new());
+    let store = MemoryStore::new().with_clock(std::sync::Arc::<ManualClock>::clone(&clock));
+    let (layer, entries) = (IdempotencyLayer::new(store, Scope::shared(), secret()), Entries::default());
+    let recorded_at = clock.now().to_system_time();
+    let first = send(&layer, &entries, counted, post("k")).await;
+    assert!(!first.headers.contains_key(IDEMPOTENCY_RECORDED_AT));
+    let gone = |_, _: Handled| Response::builder().extension(Recording::DoNotKeep).body(Body::empty()).unwrap();
+    send(&layer, &entries, gone, post("gone")).await;
+    clock.advance(std::time::Duration::from_secs(3600));
+    let replay = send(&layer, &entries, counted, post("k")).await;
+    assert_eq!(replay.headers[IDEMPOTENCY_RECORDED_AT], httpdate::fmt_http_date(recorded_at));
+    let tombstone = send(&layer, &entries, counted, post("gone")).await;
+    let problem: serde_json::Value = serde_json::from_slice(&tombstone.body).unwrap();
+    assert_eq!(problem["recorded_at"], httpdate::fmt_http_date(recorded_at));
+    assert_eq!(tombstone.rejection.unwrap().recorded_at(), Some(recorded_at));
+}
+
+#[tokio::test]
+async fn a_principal_may_be_a_number_a_text_or_whatever_a_closure_finds() {
+    #[derive(Clone)]
+    struct User {
+        id: u64,
+        name: String,
+    }
+    let store = MemoryStore::new();
+    let scopes = [
+        (Scope::extension_with(|user: &User| user.id.to_be_bytes()), 500),
+        (Scope::extension_with(|user: &User| user.name.clone()), 500),
+        (Scope::from_fn(|request| Some(request.extensions.get::<User>()?.id.to_string())), 401),
+        (Scope::from_fn(|request| request.headers.get("x-user").cloned()), 401),
+    ];
+    for (number, (scope, missing)) in scopes.into_iter().enumerate() {
+        let scope = scope.namespace(&number.to_string());
+        let (layer, entries) = (IdempotencyLayer::new(store.clone(), scope, secret()), Entries::default());
+        let by = |id: u64| {
+            let mut request = post("k");
+            request.extensions_mut().insert(User { id, name: format!("user {id}") });
+            request.headers_mut().insert("x-user", id.into());
+            request
+        };
+        assert_eq!(send(&layer, &entries, counted, by(1)).await.body, "run 1");
+        assert_eq!(send(&layer, &entries, counted, by(2)).await.body, "run 2");
+        assert_eq!(send(&layer, &entries, counted, by(1)).await.body, "run 1");
+        let nobody = send(&layer, &entries, counted, post("k")).await;
+        assert_eq!((nobody.status.as_u16(), nobody.problem()), (missing, "scope-missing".to_owned()));
+    }
+    let empty = IdempotencyLayer::new(store, Scope::from_fn(|_| Some(String::new())), secret());
+    let answer = send(&empty, &Entries::default(), counted, post("k")).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "an empty principal is nobody");
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_the_same_principal_however_an_extension_is_read() {
+    #[derive(Clone)]
+    struct User(&'static str);
+    let (store, entries) = (MemoryStore::new(), Entries::default());
+    let scopes = [Scope::extension(|user: &User| user.0.as_bytes()), Scope::extension_with(|user: &User| user.0)];
+    for scope in scopes {
+        let mut request = post("k");
+        request.extensions_mut().insert(User("u"));
+        let layer = IdempotencyLayer::new(store.clone(), scope, secret());
+        assert_eq!(send(&layer, &entries, counted, request).await.body, "run 1");
+    }
+}
+
+#[tokio::test]
 async fn scopes_of_different_kinds_and_namespaces_never_meet() {
     #[derive(Clone)]
     struct Id(&'static str);
@@ -428,4 +499,17 @@ async fn scopes_of_different_kinds_and_namespaces_never_meet() {
         }
     }
     assert_eq!(entries.count(), 5);
+}
+
+#[tokio::test]
+async fn keys_may_be_asked_to_be_longer_or_shorter() {
+    let (layer, entries) = (layer().key_length(16..=32).unwrap(), Entries::default());
+    for (length, status) in [(15, 400), (16, 201), (32, 201), (33, 400)] {
+        let answer = send(&layer, &entries, counted, post(&"k".repeat(length))).await;
+        assert_eq!(answer.status.as_u16(), status, "{length} bytes");
+    }
+    let absurd = [0..=255, 1..=256, std::ops::RangeInclusive::new(9, 8)];
+    for absurd in absurd {
+        assert!(layer.clone().key_length(absurd).is_err());
+    }
 }

@@ -62,7 +62,7 @@
 //!
 //! - **Absent**: never used, or forgotten. Every state but *released* is forgotten when its retention has passed.
 //! - **In flight**: an owner holds a lease. Renewing makes it last its full term again.
-//! - **Completed**: the answer, or a tombstone that says that it was not kept.
+//! - **Completed**: the answer, or a tombstone that says that it was not kept. It may have a retention of its own.
 //! - **Indeterminate**: nobody knows whether it ran. Marked by an owner that gives up, or derived: the lease has lapsed. Its
 //!   owner can still complete it, as long as nobody took over.
 //! - **Released**: known not to have run. For a minute it refuses late packets of the attempt that was released.
@@ -92,11 +92,18 @@
 //! | Indeterminate, marked | abandon | owner and fence | | Abandoned |
 //! | Indeterminate | resolve | the fence that was seen | Completed (of no owner) or Released | Resolved |
 //! | any other | resolve | | | Conflict |
+//! | Completed, Indeterminate | erase | the fence that was seen | Released, of no owner | Erased |
+//! | Released | erase | the fence that was seen | Released, of no owner | Erased |
+//! | `InFlight` | erase | the fence that was seen | | `InFlight`, the time left |
+//! | Absent | erase | | | Absent |
+//! | any other | erase | | | Conflict |
+//! | any | inspect, list | | | what stands |
 //! | Absent | renew, complete | the grant is younger than its retention | written again | Recreated |
 //! | any other | renew, checkpoint, complete, release, abandon | | | Lost, and how the key stands |
 //!
 //! An empty *to* means that nothing is written. A lease that has lapsed is *indeterminate* to claims and resolutions, and
-//! still *in flight* to its owner. Two rows are there because replies get lost: a re-asked claim **starts the lease anew**,
+//! still *in flight* to its owner. What may be written again is a matter of the grant's retention, whatever that of its
+//! answer is. Two rows are there because replies get lost: a re-asked claim **starts the lease anew**,
 //! since the owner counts from the reply that it has seen; and releasing an absent key **writes the tombstone**, since the
 //! claim that is given up may still be on its way and would leave a record that nobody owns.
 //!
@@ -109,7 +116,8 @@
 //! 3. Every verb is idempotent per owner. After an error the same owner asks again, and the reply tells.
 //!    [`ErrorKind`] says what may be concluded until then.
 //! 4. One clock decides, the store's. The callers' clocks decide nothing; a [`Deadline`] only limits waiting.
-//! 5. Release and resolution as *not executed* are the only ways to a second run that nobody has to ask for.
+//! 5. Release and resolution as *not executed* are the only ways to a second run that nobody has to ask for. A policy may ask
+//!    for one ([`OnAbandoned::Reexecute`]), and so may an operator ([`Store::erase`]).
 //! 6. A rejected verb changes nothing, so an owner that was paused can still complete.
 //! 7. The transitions live in one place, [`record`]. What is not run from there is tested against it.
 //!
@@ -213,7 +221,8 @@
 //! Records carry the version of their bytes ([`codec::VERSION`]) and the embedded store's file that of its tables. A version of
 //! this crate reads what earlier ones wrote. What a later one wrote is refused, [`ErrorKind::Corrupt`] for a record and an
 //! error on opening for a file, and left as it is: so upgrade all servers that share a store before one of them writes
-//! the new version.
+//! the new version. The same holds for an answer that is kept for less than two leases: versions before the one that has
+//! [`Retention`] take its record for damaged.
 
 mod answer;
 mod boxed;

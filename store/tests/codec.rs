@@ -79,6 +79,57 @@ fn version_1_is_these_bytes_for_ever() {
     }
 }
 
+/// Bytes as version 1 wrote them before an answer could have a retention of its own, and as it writes them since.
+#[test]
+fn s63_records_that_stand_are_read_by_this_version() {
+    let middle = |retention: &str| MIDDLE.replacen("0000000005265c00", retention, 1);
+    // A day, as claimed; 100 s; 60 s, which is the least, of a lease of 30 s; ten years.
+    for (retention, seconds) in [
+        ("0000000005265c00", 86_400),
+        ("00000000000186a0", 100),
+        ("000000000000ea60", 60),
+        ("00000049a06b5000", 316_224_000),
+    ] {
+        let bytes = unhex(&format!("01020000{}6f6b", middle(retention)));
+        let read = codec::decode(&KEY, SINCE, &bytes).unwrap();
+        assert_eq!(read.state, State::Completed(Answer::Kept(Bytes::from_static(b"ok"))));
+        assert_eq!(
+            (read.terms.lease(), read.terms.retention()),
+            (Duration::from_secs(30), Duration::from_secs(seconds))
+        );
+        assert_eq!(codec::encode(&KEY, &read), bytes, "written again it has the same bytes");
+    }
+}
+
+#[test]
+fn s63_an_unknown_version_is_refused_whatever_follows() {
+    for (record, ..) in fixtures() {
+        for version in (0..=255).filter(|version| *version != codec::VERSION) {
+            let mut bytes = codec::encode(&KEY, &record);
+            bytes[0] = version;
+            for len in [1, 40, bytes.len()] {
+                let read = codec::decode(&KEY, SINCE, &Bytes::from(bytes[..len].to_vec()));
+                assert_eq!(read, Err(CodecError::UnknownVersion(version)));
+            }
+        }
+    }
+}
+
+/// Of a completed record only: nobody runs any more that could outlive its key.
+#[test]
+fn a_retention_below_two_leases_is_damage_unless_completed() {
+    for (record, ..) in fixtures() {
+        let mut bytes = codec::encode(&KEY, &record);
+        // A lease of an hour, and a minute of retention.
+        bytes[16..32].copy_from_slice(&[3_600_000_u64.to_be_bytes(), 60_000_u64.to_be_bytes()].concat());
+        let read = codec::decode(&KEY, SINCE, &bytes.into());
+        match record.state {
+            State::Completed(_) => assert_eq!(read.unwrap().terms.retention(), Duration::from_secs(60)),
+            _ => assert!(matches!(read, Err(CodecError::Damaged(_))), "{read:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_record_cut_anywhere_in_its_header_is_truncated() {
     for (record, ..) in fixtures() {

@@ -128,13 +128,17 @@ fn the_pure_transitions_keep_the_watched_laws() {
         ("release", &["released", "indeterminate", "absent"]),
         ("abandon", &["abandoned"]),
         ("resolve", &["resolved", "conflict"]),
+        ("inspect", &["InFlight", "Completed", "Indeterminate", "Released", "nothing"]),
+        ("erase", &["erased", "in flight", "conflict", "absent"]),
     ];
     let losses = ["in flight", "completed", "indeterminate", "released", "mismatch", "absent"];
     for (verb, named) in expected {
         for reply in named {
             assert!(replies.contains_key(&format!("{verb}: {reply}")), "no history met `{verb}: {reply}`");
         }
-        let lossless = |loss: &str| matches!(verb, "claim" | "resolve") || (verb == "release" && loss == "absent");
+        let lossless = |loss: &str| {
+            matches!(verb, "claim" | "resolve" | "inspect" | "erase") || (verb == "release" && loss == "absent")
+        };
         for loss in losses.into_iter().filter(|loss| !lossless(loss)) {
             assert!(replies.contains_key(&format!("{verb}: lost, {loss}")), "no history met `{verb}: lost, {loss}`");
         }

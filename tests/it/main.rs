@@ -15,12 +15,18 @@
 
 mod callers;
 mod claim;
+mod client;
 mod clock;
+mod clock_back;
 mod crash;
 mod disconnect;
+mod docs;
 mod faulty;
+mod grpc;
 mod late;
+mod layer_order;
 mod owner_life;
+mod peers;
 mod redis_connecting;
 mod redis_down;
 mod redis_figures;
@@ -35,10 +41,15 @@ mod redis_storm;
 mod redis_tls;
 mod redis_tools;
 mod response;
+mod revoked;
 mod service;
 mod shutdown;
+mod statements;
 mod store_down;
+mod streams;
 mod takeover;
+mod timeout;
+mod versions;
 mod waiting;
 
 /// The program of [`idempotency_tests::alone`].

@@ -18,7 +18,11 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) async fn with(options: RedisOptions) -> Self {
-        let server = RedisServer::start(options).await;
+        Self::at(RedisServer::start(options).await).await
+    }
+
+    /// On a server that was prepared.
+    pub(crate) async fn at(server: RedisServer) -> Self {
         let store = RedisStore::connect(&server.url()).await.expect("a server that was just started");
         Self { server, store }
     }

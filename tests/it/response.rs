@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use idempotency_tests::{App, Backend, Verb, on_each_store};
 use reqwest::StatusCode;
+use tower_idempotency::{Recording, RecordingPolicy, Retention};
 
 on_each_store!(
     s51_cookies_and_credentials_reach_the_first_client_only,
@@ -11,6 +12,7 @@ on_each_store!(
     s52_what_was_not_executed_is_released,
     s53_a_429_is_released,
     s54_a_key_is_remembered_for_its_retention_and_no_longer,
+    s54_an_answer_is_kept_for_a_time_of_its_own,
 );
 
 async fn s51_cookies_and_credentials_reach_the_first_client_only(backend: impl Backend) {
@@ -71,4 +73,21 @@ async fn s54_a_key_is_remembered_for_its_retention_and_no_longer<B: Backend>(bac
     assert_ne!(second.body, first.body);
     assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
     assert!(app.fences()[1] > app.fences()[0]);
+}
+
+async fn s54_an_answer_is_kept_for_a_time_of_its_own<B: Backend>(backend: B) {
+    let hour = Duration::from_secs(60 * 60);
+    for (number, kept) in [hour, hour * 48].into_iter().enumerate() {
+        let (retention, key) = (Retention::new(kept).unwrap(), format!("key-{number}"));
+        let policy = RecordingPolicy::from_fn(move |_| Recording::KeepFor(retention));
+        let app = App::on(&backend).layer(|layer| layer.recording(policy)).start().await;
+        let first = app.send("/charge", &key).await;
+        let last = B::DRIFT + Duration::from_millis(1);
+        backend.advance(kept.saturating_sub(last)).await;
+        app.send("/charge", &key).await.expect_replay_of(&first, &[]);
+        backend.advance(last).await;
+        let second = app.send("/charge", &key).await;
+        assert_eq!((second.status, second.is_replay(), app.exec()), (StatusCode::CREATED, false, 2));
+        assert!(app.fences()[1] > app.fences()[0]);
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use idempotency_tests::{App, Backend, Fault, Verb, on_each_store, patient};
+use idempotency_tests::{App, Backend, Fault, Layer, Verb, on_each_store, patient};
 use reqwest::StatusCode;
+use tower_idempotency::OnUnavailable;
 
 on_each_store!(
     s09_a_lost_claim_reply_is_reclaimed_by_its_owner,
     s10_a_claim_that_nobody_saw_is_given_back,
     s12_without_a_store_nothing_runs,
+    s12_a_route_that_fails_open_runs_without_a_store,
+    s12_a_claim_that_landed_unseen_is_not_free_after_an_unprotected_run,
     s46_a_lost_completion_reply_is_asked_for_again,
     s47_a_store_that_is_down_at_completion_gets_the_answer_later,
 );
@@ -56,6 +59,46 @@ async fn s12_without_a_store_nothing_runs(backend: impl Backend) {
     }
     let other = App::on(&backend).beside(&app).start().await;
     assert_eq!(other.send("/charge", "key-2").await.status, StatusCode::CREATED);
+}
+
+/// The same, for routes where an outage costs more than a repetition.
+async fn failing_open(backend: &impl Backend) -> App {
+    let fail_open = |layer: Layer| {
+        let layer = layer.timing(patient().claim_budget(BRIEFLY)).expect("sensible durations");
+        layer.on_unavailable(OnUnavailable::FailOpen)
+    };
+    App::on(backend).layer(fail_open).start().await
+}
+
+async fn s12_a_route_that_fails_open_runs_without_a_store(backend: impl Backend) {
+    let app = failing_open(&backend).await;
+    for (runs, down) in (1..).zip([Fault::Refuse, Fault::LoseRequest]) {
+        app.faults.set_all(&down);
+        let answer = app.send("/charge", "key-1").await;
+        assert_eq!((answer.status, answer.header("idempotency-status")), (StatusCode::CREATED, Some("unprotected")));
+        assert!(!answer.is_replay());
+        assert_eq!((app.exec(), app.downstream.effects().await), (runs, runs));
+        assert_eq!(app.layer.counts().unprotected, runs as u64);
+        assert_eq!(app.runs().last().unwrap().lease, None);
+    }
+    // The store's healthy answers may take longer than an impatient application waits.
+    let other = App::on(&backend).beside(&app).start().await;
+    let first = other.send("/charge", "key-1").await;
+    assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
+    other.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
+}
+
+async fn s12_a_claim_that_landed_unseen_is_not_free_after_an_unprotected_run(backend: impl Backend) {
+    let app = failing_open(&backend).await;
+    app.faults.set(Verb::Claim, Fault::LoseReply);
+    let answer = app.send("/charge", "key-1").await;
+    assert_eq!((answer.status, answer.header("idempotency-status")), (StatusCode::CREATED, Some("unprotected")));
+    let other = App::on(&backend).beside(&app).start().await;
+    other.send("/charge", "key-1").await.expect_rejection(409, "in-flight");
+    backend.advance(Duration::from_secs(31)).await;
+    other.send("/charge", "key-1").await.expect_rejection(409, "indeterminate");
+    assert_eq!((app.exec() + other.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!(app.faults.applied(Verb::Release), 0);
 }
 
 async fn s46_a_lost_completion_reply_is_asked_for_again(backend: impl Backend) {

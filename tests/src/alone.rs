@@ -149,7 +149,7 @@ pub async fn main() {
         .route("/completions/{fault}", post(fail))
         .route("/completed/{times}", get(completed))
         .with_state(faults);
-    let app = Handlers::new(downstream.clone(), Gate::default()).router(layer).merge(control);
+    let app = Handlers::new(downstream.clone(), Gate::default()).router(|routes| routes, layer).merge(control);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     #[allow(clippy::print_stdout, reason = "it is how its parent learns where it listens")]

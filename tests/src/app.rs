@@ -26,8 +26,9 @@ pub const MERCHANT: &str = "x-merchant";
 pub(crate) const SECRET: &str = "one secret for all servers";
 
 /// A running application. Its routes are `/charge` and `/refund` (both charge), `/held-before` and `/held-after` (before
-/// and after their effect, until the gate opens), `/panic`, `/poison` (ends the process), `/busy` (429), `/fails` (500), `/not-executed`, `/cookie`,
-/// `/headers`, `/binary`; and all of them under `/v1` and `/v2`. Each takes every method.
+/// and after their effect, until the gate opens), `/panic`, `/poison` (ends the process), `/busy` (429), `/fails` (500),
+/// `/not-executed`, `/cookie`, `/headers`, `/binary`, `/empty` (204), `/echo`, `/status/{code}`, and those of `streams`; and
+/// all of them under `/v1` and `/v2`. Each takes every method.
 ///
 /// It ends when it is dropped.
 #[derive(Debug)]
@@ -65,6 +66,8 @@ pub struct Builder {
     gate: Gate,
     scope: Scope,
     configure: Box<dyn FnOnce(Layer) -> Layer + Send>,
+    inside: Box<dyn FnOnce(Router) -> Router + Send>,
+    outside: Box<dyn FnOnce(Router) -> Router + Send>,
     http: reqwest::ClientBuilder,
 }
 
@@ -83,6 +86,8 @@ impl App {
             gate: Gate::default(),
             scope: Scope::header(MERCHANT.parse().expect("a name")),
             configure: Box::new(|layer| layer),
+            inside: Box::new(|routes| routes),
+            outside: Box::new(|router| router),
             http: reqwest::Client::builder(),
         }
     }
@@ -153,6 +158,18 @@ impl Builder {
         self
     }
 
+    /// Puts something between the layer and the handlers.
+    pub fn inside(mut self, wrap: impl FnOnce(Router) -> Router + Send + 'static) -> Self {
+        self.inside = Box::new(wrap);
+        self
+    }
+
+    /// Puts something around the layer.
+    pub fn outside(mut self, wrap: impl FnOnce(Router) -> Router + Send + 'static) -> Self {
+        self.outside = Box::new(wrap);
+        self
+    }
+
     /// Changes whose keys they are.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
@@ -190,7 +207,8 @@ impl Builder {
         let layer = IdempotencyLayer::new(store, self.scope, secret).required();
         let layer = (self.configure)(layer.timing(patient()).expect("sensible durations"));
         let (departed, ended) = (Count::default(), Count::default());
-        let router = observed(handlers.clone().router(layer.clone()), &departed, &ended);
+        let router = (self.outside)(handlers.clone().router(self.inside, layer.clone()));
+        let router = observed(router, &departed, &ended);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::any;
@@ -43,8 +43,8 @@ impl Handlers {
     }
 
     /// The routes behind the layer, and the same under two prefixes, which `nest` takes off before the layer sees the path.
-    pub(crate) fn router(self, layer: Layer) -> Router {
-        let routes = Router::new()
+    pub(crate) fn router(self, inside: impl FnOnce(Router) -> Router, layer: Layer) -> Router {
+        let routes: Router = Router::new()
             .route("/charge", any(charge))
             .route("/refund", any(charge))
             .route("/held-before", any(held_before))
@@ -57,17 +57,22 @@ impl Handlers {
             .route("/cookie", any(cookie))
             .route("/headers", any(headers))
             .route("/binary", any(binary))
-            .route_layer(layer);
-        Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes).with_state(self)
+            .route("/empty", any(empty))
+            .route("/echo", any(echo))
+            .route("/status/{status}", any(status))
+            .merge(crate::streams::routes())
+            .with_state(self);
+        let routes = inside(routes).route_layer(layer);
+        Router::new().nest("/v1", routes.clone()).nest("/v2", routes.clone()).merge(routes)
     }
 
-    async fn enter(&self, idempotency: Option<&Idempotency>) {
+    pub(crate) async fn enter(&self, idempotency: Option<&Idempotency>) {
         self.runs.lock().unwrap().push(Run { lease: idempotency.map(Idempotency::lease) });
         self.report("entries", idempotency).await;
         self.entered.up();
     }
 
-    async fn effect(&self, idempotency: Option<&Idempotency>) {
+    pub(crate) async fn effect(&self, idempotency: Option<&Idempotency>) {
         self.report("effects", idempotency).await;
     }
 
@@ -174,4 +179,31 @@ async fn binary(State(on): State<Handlers>, idempotency: Option<Idempotency>, re
     body.extend_from_slice(&request);
     body.extend_from_slice(on.finished.up().to_string().as_bytes());
     ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
+}
+
+/// Nothing but a status.
+async fn empty(State(on): State<Handlers>, idempotency: Option<Idempotency>) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    on.effect(idempotency.as_ref()).await;
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// The request's own bytes.
+async fn echo(State(on): State<Handlers>, idempotency: Option<Idempotency>, request: Bytes) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    on.effect(idempotency.as_ref()).await;
+    ([(header::CONTENT_TYPE, "application/octet-stream")], request).into_response()
+}
+
+/// The status that was asked for, once the effect is there.
+async fn status(
+    State(on): State<Handlers>,
+    Path(status): Path<u16>,
+    idempotency: Option<Idempotency>,
+    caller: HeaderMap,
+) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    on.effect(idempotency.as_ref()).await;
+    let status = StatusCode::from_u16(status).expect("a status");
+    (status, on.receipt(idempotency.as_ref(), &caller)).into_response()
 }

@@ -78,17 +78,19 @@ impl Reply {
         assert!(!self.is_replay(), "a rejection is no replay: {self:?}");
     }
 
-    /// Fails unless it is `first` again: same status and body, same fields but for `lost` ones, and the mark.
+    /// Fails unless it is `first` again: same status and body, same fields but for `lost` ones, the mark, and the time.
     #[track_caller]
     pub fn expect_replay_of(&self, first: &Self, lost: &[&str]) {
         assert!(self.is_replay(), "not marked as a replay: {self:?}");
         assert!(!first.is_replay(), "the first answer is marked as a replay: {first:?}");
         assert_eq!((self.status, &self.body), (first.status, &first.body));
+        assert!(self.header("idempotency-recorded-at").is_some(), "does not tell when it was recorded: {self:?}");
+        assert_eq!(first.header("idempotency-recorded-at"), None, "a first answer was not recorded before");
         let kept = |reply: &Self, dropped: &[&str]| {
             let mut fields = reply.headers.clone();
             fields.retain(|(name, _)| !dropped.contains(&name.as_str()));
             fields
         };
-        assert_eq!(kept(self, &["idempotent-replayed"]), kept(first, lost));
+        assert_eq!(kept(self, &["idempotent-replayed", "idempotency-recorded-at"]), kept(first, lost));
     }
 }

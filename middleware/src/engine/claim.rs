@@ -10,12 +10,14 @@ use super::Engine;
 use super::backoff::Backoff;
 use super::tracker::Running;
 
-/// The store could not be asked about a key. Nothing was granted, and whatever the store may still do with a claim is being
-/// undone. The work must not run.
-#[derive(Debug)]
+/// The store could not be asked about a key. Unless the work runs all the same, nothing was granted, and whatever the store may
+/// still do with a claim is being undone.
+#[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Unclaimed {
     /// The store did not answer.
     Unavailable,
+    /// The store did not answer, and the work runs all the same: nothing is undone.
+    Unprotected,
     /// The record cannot be used.
     Corrupt,
 }
@@ -29,12 +31,16 @@ impl<S: Store> Engine<S> {
     /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left:
     /// the claim budget, or `at_most` if that is less.
     ///
+    /// If the store does not answer, `fails_open` is asked whether the work runs all the same. A claim that may have been
+    /// applied is not given back then: it must say that nobody knows, not that the key is free.
+    ///
     /// Not cancel safe: the caller runs it in a task of its own.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         attempt: Attempt,
         on_abandoned: OnAbandoned,
         at_most: Duration,
+        fails_open: impl Fn() -> bool + Send,
     ) -> Result<Claimed, Unclaimed> {
         let deadline = Deadline::after(self.timing.claim_budget.min(at_most));
         let mut backoff = Backoff::new();
@@ -50,10 +56,11 @@ impl<S: Store> Engine<S> {
                 tokio::time::sleep(delay).await;
                 continue;
             }
-            if may_be_applied {
+            let unclaimed = self.unclaimed(&error, attempt, fails_open());
+            if may_be_applied && unclaimed != Unclaimed::Unprotected {
                 self.release_in_background(attempt, None);
             }
-            return Err(unclaimed(&error, attempt));
+            return Err(unclaimed);
         }
     }
 
@@ -94,6 +101,15 @@ impl<S: Store> Engine<S> {
             engine.stir(&attempt);
             drop((permit, busy));
         });
+    }
+
+    fn unclaimed(&self, error: &StoreError, attempt: Attempt, fails_open: bool) -> Unclaimed {
+        if fails_open && error.kind() != ErrorKind::Corrupt {
+            tracing::error!(key = ?attempt.key, cause = %Chain(error), "a request runs unprotected: no store answered");
+            self.counts.unprotected.up();
+            return Unclaimed::Unprotected;
+        }
+        unclaimed(error, attempt)
     }
 
     /// Asks until the store has answered, as long as asking again may help and there is time.

@@ -21,6 +21,7 @@ use idempotency_store::{Fence, Reason, Store, Terms};
 use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
+use crate::counts::Counters;
 use resolve::Resolvers;
 use rooms::Rooms;
 use tracker::Tracker;
@@ -44,6 +45,7 @@ pub(crate) struct Engine<S> {
     high_water: Arc<AtomicU64>,
     tracker: Arc<Tracker>,
     background: Arc<Semaphore>,
+    pub(crate) counts: Arc<Counters>,
     resolvers: Arc<Resolvers>,
     rooms: Arc<Rooms>,
 }
@@ -58,6 +60,7 @@ impl<S: Store> Engine<S> {
             high_water: Arc::default(),
             tracker: Arc::default(),
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
+            counts: Arc::default(),
             resolvers: Arc::default(),
             rooms: Arc::default(),
         }
@@ -72,6 +75,7 @@ impl<S: Store> Engine<S> {
             high_water: Arc::clone(&self.high_water),
             tracker: Arc::clone(&self.tracker),
             background: Arc::clone(&self.background),
+            counts: Arc::clone(&self.counts),
             resolvers: Arc::clone(&self.resolvers),
             rooms: Arc::clone(&self.rooms),
         })

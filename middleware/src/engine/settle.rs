@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use idempotency_store::{Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
+use idempotency_store::{Abandoned, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
 
 use super::claim::Chain;
 use super::{Engine, Tenure};
@@ -29,8 +29,12 @@ impl<S: Store> Engine<S> {
     /// Records the answer; gives up waiting after the completion wait and goes on in the background.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
-    pub(crate) async fn complete(self: &Arc<Self>, tenure: Tenure<S>, answer: Answer) -> Completion {
-        self.settle(tenure, Outcome::Answer(answer.into())).await
+    pub(crate) async fn complete(
+        self: &Arc<Self>,
+        tenure: Tenure<S>,
+        completion: idempotency_store::Completion,
+    ) -> Completion {
+        self.settle(tenure, Outcome::Answer(completion)).await
     }
 
     /// Gives the key back, because the work is known not to have run.
@@ -53,17 +57,32 @@ impl<S: Store> Engine<S> {
     /// Marks the key indeterminate at once.
     ///
     /// If the store does not answer, the lease lapses and says the same.
-    pub(crate) async fn abandon(&self, tenure: Tenure<S>, reason: Reason) {
-        self.abandon_grant(tenure.grant(), reason).await;
+    pub(crate) async fn abandon(&self, tenure: Tenure<S>, reason: Reason) -> Completion {
+        let lost = self.abandon_grant(tenure.grant(), reason).await;
         tenure.settle();
+        lost.map_or(Completion::Settled, Completion::Superseded)
     }
 
-    pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) {
+    /// Ends a tenure whose outcome the store was told by other means.
+    pub(crate) fn leave(&self, tenure: Tenure<S>) -> Completion {
+        self.stir(&tenure.grant().attempt);
+        tenure.settle();
+        Completion::Settled
+    }
+
+    /// How the key stands, if it is not this grant's any more.
+    pub(super) async fn abandon_grant(&self, grant: &Grant, reason: Reason) -> Option<Loss> {
         tracing::warn!(key = ?grant.attempt.key, ?reason, "nobody knows whether this request was executed");
-        if let Err(error) = self.store.abandon(grant, reason, self.verb_deadline()).await {
-            tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
-        }
+        let lost = match self.store.abandon(grant, reason, self.verb_deadline()).await {
+            Ok(Abandoned::Abandoned) => None,
+            Ok(Abandoned::Lost(loss)) => Some(loss),
+            Err(error) => {
+                tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
+                None
+            }
+        };
         self.stir(&grant.attempt);
+        lost
     }
 
     async fn settle(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) -> Completion {
@@ -77,8 +96,12 @@ impl<S: Store> Engine<S> {
             Err(error) => error,
         };
         tracing::warn!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is not recorded yet");
+        self.counts.unrecorded.up();
         match error.kind() {
-            ErrorKind::Corrupt => tenure.settle(),
+            ErrorKind::Corrupt => {
+                self.counts.lost.up();
+                tenure.settle();
+            }
             _ => self.settle_in_background(tenure, outcome),
         }
         Completion::Unrecorded
@@ -114,6 +137,7 @@ impl<S: Store> Engine<S> {
     fn settle_in_background(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) {
         let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
             tracing::error!(key = ?tenure.grant().attempt.key, "too many outcomes wait for the store; this one is lost");
+            self.counts.lost.up();
             return tenure.settle();
         };
         let engine = Arc::clone(self);
@@ -122,6 +146,7 @@ impl<S: Store> Engine<S> {
             match engine.tell_until(&tenure, &outcome, give_up).await {
                 Ok(_) => tracing::info!(key = ?tenure.grant().attempt.key, "the outcome is recorded after all"),
                 Err(error) => {
+                    engine.counts.lost.up();
                     tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");
                 }
             }

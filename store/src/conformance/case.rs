@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::Fixture;
 use crate::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Completion, Deadline, Fence,
-    Fingerprint, Grant, Key, OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store,
-    StoreError, Terms,
+    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Completion, Deadline, Entry,
+    Erased, Fence, Fingerprint, Grant, Indeterminate, Key, OnAbandoned, Owner, Reason, Recorded, Released, Renewed,
+    Resolution, Resolved, Retention, Store, StoreError, Terms,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -167,6 +167,22 @@ impl<F: Fixture> Case<F> {
         answered("resolve", self.store().resolve(self.key, fence, resolution, soon()).await)
     }
 
+    pub(super) async fn inspect(&self) -> Option<Entry> {
+        answered("inspect", self.store().inspect(self.key, soon()).await)
+    }
+
+    pub(super) async fn erase(&self, fence: Fence) -> Erased {
+        answered("erase", self.store().erase(self.key, fence, soon()).await)
+    }
+
+    /// What a new arrival is told of a key that nobody knows about.
+    pub(super) async fn unknown(&self) -> Indeterminate {
+        match self.ask().await {
+            Claimed::Indeterminate(known) => known,
+            other => panic!("the key must be indeterminate, but the store answered {other:?}"),
+        }
+    }
+
     /// A grant of this key that the store knows nothing of, as recent as one that it has just made.
     pub(super) async fn forgotten(&self) -> Grant {
         let elsewhere = Attempt { key: fresh_key(), ..self.attempt() };
@@ -242,6 +258,12 @@ pub(super) fn answer(text: &'static str) -> Answer {
     Answer::Kept(Bytes::from_static(text.as_bytes()))
 }
 
+/// An answer that is kept for as long as this.
+pub(super) fn kept_for(retention: Duration, text: &'static str) -> Completion {
+    let retention = Retention::new(retention).expect("the suite's own retentions are valid");
+    Completion { answer: answer(text), retention: Some(retention) }
+}
+
 pub(super) fn checkpoint(text: &'static str) -> Checkpoint {
     Checkpoint::new(text).expect("the suite's own checkpoints are short")
 }
@@ -262,7 +284,7 @@ pub(super) fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(60))
 }
 
-fn answered<T: Debug>(verb: &str, reply: Result<T, StoreError>) -> T {
+pub(super) fn answered<T: Debug>(verb: &str, reply: Result<T, StoreError>) -> T {
     reply.unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         panic!("`{verb}` must answer on a healthy store, but failed: {error}: {cause}")

@@ -2,7 +2,7 @@
 
 use super::Fixture;
 use super::case::{Case, LEASE, RETENTION, SLACK, assert_unknown, checkpoint, reexecute, refuse};
-use crate::{Checkpointed, Claimed, Grant, Recorded};
+use crate::{Checkpointed, Claimed, Grant, Reason, Recorded, Renewed};
 
 /// Absent, claim: acquired.
 pub async fn an_absent_key_is_acquired<F: Fixture>() {
@@ -128,6 +128,52 @@ pub async fn spent_attempts_are_refused<F: Fixture>() {
     let claimed = case.claim(&reexecute(case.attempt(), 2)).await;
     assert_unknown(&claimed, &second, "two attempts of at most two have run");
     assert_eq!(case.complete(&second, "late").await, Recorded::Recorded, "a refused claim leaves the fence");
+}
+
+/// Attempts are counted one by one, each with a greater fence and with what was noted last, however long ago.
+pub async fn attempts_are_spent_one_by_one<F: Fixture>() {
+    let (case, first) = Case::<F>::started().await;
+    case.note(&first, "half way").await;
+    case.lapse().await;
+    let mut last = first;
+    for number in 2..=4 {
+        let (next, noted) = case.granted_with_checkpoint(&reexecute(case.attempt(), 4)).await;
+        assert_eq!(next.number, number, "each take-over is one attempt more");
+        assert!(next.fence > last.fence, "a take-over gets a greater fence: {:?} after {:?}", next.fence, last.fence);
+        assert_eq!(noted, Some(checkpoint("half way")), "a note stays until there is another one");
+        last = next;
+        if number % 2 == 0 { case.lapse().await } else { drop(case.abandon(&last).await) }
+    }
+    let claimed = case.claim(&reexecute(case.attempt(), 4)).await;
+    assert_unknown(&claimed, &last, "four attempts of at most four have run");
+    let fifth = case.granted(&reexecute(case.attempt(), 5)).await;
+    assert_eq!(fifth.number, 5, "how many may run is the word of whoever claims");
+}
+
+/// Lapsed, claim: what is known is told: that nobody said why, since when it is quiet, and what was noted.
+pub async fn an_indeterminate_reply_tells_of_a_lapsed_key<F: Fixture>() {
+    let (case, grant) = Case::<F>::started().await;
+    case.note(&grant, "half way").await;
+    case.advance(LEASE / 2).await;
+    assert_eq!(case.renew(&grant).await, Renewed::Held);
+    case.lapse().await;
+    let known = case.unknown().await;
+    assert_eq!((known.reason, known.checkpoint), (None, Some(checkpoint("half way"))));
+    let quiet = known.quiet_for;
+    assert!(quiet >= LEASE && quiet < LEASE + SLACK, "renewed a lease ago, it was quiet for {quiet:?}");
+}
+
+/// Marked indeterminate, claim: why, and since when.
+pub async fn an_indeterminate_reply_tells_of_an_abandoned_key<F: Fixture>() {
+    let (case, grant) = Case::<F>::started().await;
+    case.advance(LEASE / 2).await;
+    case.abandon(&grant).await;
+    let known = case.unknown().await;
+    assert_eq!((known.reason, known.checkpoint), (Some(Reason::Panic), None));
+    assert!(known.quiet_for < SLACK, "marked just now, it was quiet for {:?}", known.quiet_for);
+    case.advance(LEASE).await;
+    let quiet = case.unknown().await.quiet_for;
+    assert!(quiet >= LEASE && quiet < LEASE + SLACK, "marked a lease ago, it was quiet for {quiet:?}");
 }
 
 /// Released, claim of another owner: acquired, a greater fence, counted from one.

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 
 use super::Fixture;
-use super::case::{Case, answer, forgeries};
-use crate::{Answer, Grant, Loss, Recorded, Renewed};
+use std::time::Duration;
+
+use super::case::{Case, RETENTION, SLACK, answer, forgeries, kept_for, refuse, terms};
+use crate::{Answer, Claim, Grant, Loss, Recorded, Renewed};
 
 /// In flight, complete: recorded, for everybody.
 pub async fn complete_records_the_answer<F: Fixture>() {
@@ -146,4 +148,70 @@ pub async fn answers_are_kept_byte_for_byte<F: Fixture>() {
             assert!(replayed == kept, "{kept:?} came back as {replayed:?}, or with other bytes");
         }
     }
+}
+
+/// Completed with a retention of its own: the answer is kept for less than its key would be remembered. Also for less than
+/// two leases, because nobody runs any more.
+pub async fn an_answer_may_be_kept_for_less<F: Fixture>() {
+    const LESS: Duration = Duration::from_secs(60);
+    let case = Case::<F>::open().await;
+    let claim = Claim { terms: terms(Duration::from_secs(50), RETENTION), ..refuse(case.attempt()) };
+    let grant = case.granted(&claim).await;
+    assert_eq!(case.record_for(&grant, &kept_for(LESS, "answer")).await, Recorded::Recorded);
+    lasts(&case, LESS).await;
+    let again = case.granted(&Claim { attempt: case.attempt(), ..claim }).await;
+    assert_eq!(again.terms, claim.terms, "the next claim is granted on its own terms");
+}
+
+/// The same for longer, and counted from the recording.
+pub async fn an_answer_may_be_kept_for_longer<F: Fixture>() {
+    let (case, grant) = Case::<F>::started().await;
+    case.advance(RETENTION / 2).await;
+    assert_eq!(case.record_for(&grant, &kept_for(RETENTION * 2, "answer")).await, Recorded::Recorded);
+    lasts(&case, RETENTION * 2).await;
+}
+
+/// Marked indeterminate or lost by the store, complete with a retention of its own: it counts there too.
+pub async fn a_late_answer_may_be_kept_for_less<F: Fixture>() {
+    const LESS: Duration = Duration::from_secs(100);
+    let (case, grant) = Case::<F>::abandoned().await;
+    assert_eq!(case.record_for(&grant, &kept_for(LESS, "answer")).await, Recorded::Recorded);
+    lasts(&case, LESS).await;
+    let case = Case::<F>::open().await;
+    let grant = case.forgotten().await;
+    let again = case.record_for(&grant, &kept_for(LESS, "answer")).await;
+    assert!(matches!(again, Recorded::Recreated | Recorded::Recorded), "an answer was thrown away: {again:?}");
+    lasts(&case, LESS).await;
+}
+
+/// Fails unless the answer is replayed for so long, and the key is absent then.
+async fn lasts<F: Fixture>(case: &Case<F>, retention: Duration) {
+    case.advance(retention - SLACK).await;
+    assert_eq!(case.replayed().await.answer, answer("answer"), "within its retention");
+    case.advance(SLACK).await;
+    assert_eq!(case.inspect().await, None, "its retention is over");
+}
+
+/// Completed, complete of the same grant with another retention: recorded, and the first retention stays too.
+pub async fn completing_again_keeps_the_first_retention<F: Fixture>() {
+    let (case, grant) = Case::<F>::started().await;
+    let short = Duration::from_secs(100);
+    assert_eq!(case.record_for(&grant, &kept_for(short, "answer")).await, Recorded::Recorded);
+    for retention in [RETENTION, RETENTION * 2] {
+        assert_eq!(case.record_for(&grant, &kept_for(retention, "another")).await, Recorded::Recorded);
+    }
+    lasts(&case, short).await;
+}
+
+/// Completed and expired, complete of a grant that is younger than its retention: written again. Whether a lost record
+/// may be does not depend on how long its answer was to be kept: an answer that is known is not thrown away.
+pub async fn a_short_answer_may_be_completed_again<F: Fixture>() {
+    let (case, grant) = Case::<F>::started().await;
+    let short = kept_for(Duration::from_secs(60), "answer");
+    assert_eq!(case.record_for(&grant, &short).await, Recorded::Recorded);
+    case.advance(Duration::from_secs(60)).await;
+    let again = case.record_for(&grant, &short).await;
+    // A store that asks again by itself, because a reply was lost, finds what it has just written.
+    assert!(matches!(again, Recorded::Recreated | Recorded::Recorded), "an answer was thrown away: {again:?}");
+    assert_eq!(case.replayed().await.answer, answer("answer"));
 }

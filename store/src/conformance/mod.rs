@@ -67,8 +67,11 @@ mod case;
 pub mod checkpoint;
 pub mod claim;
 pub mod complete;
+pub mod erase;
 pub mod fence;
 pub mod history;
+pub mod inspect;
+pub mod list;
 pub mod release;
 pub mod renew;
 pub mod replay;
@@ -169,6 +172,9 @@ macro_rules! conformance {
                 reexecute_takes_over_a_lapsed_key,
                 reexecute_takes_over_an_abandoned_key,
                 spent_attempts_are_refused,
+                attempts_are_spent_one_by_one,
+                an_indeterminate_reply_tells_of_a_lapsed_key,
+                an_indeterminate_reply_tells_of_an_abandoned_key,
                 released_is_granted_to_another_owner,
                 released_refuses_the_same_owner,
                 released_forgets_the_fingerprint,
@@ -222,6 +228,11 @@ macro_rules! conformance {
                 complete_does_not_recreate_an_expired_record,
                 complete_ends_the_lease,
                 answers_are_kept_byte_for_byte,
+                an_answer_may_be_kept_for_less,
+                an_answer_may_be_kept_for_longer,
+                a_late_answer_may_be_kept_for_less,
+                completing_again_keeps_the_first_retention,
+                a_short_answer_may_be_completed_again,
             }
             checkpoint {
                 the_last_checkpoint_is_handed_over,
@@ -266,6 +277,31 @@ macro_rules! conformance {
                 resolve_needs_an_indeterminate_key,
                 a_late_completion_learns_that_another_answer_stands,
             }
+            inspect {
+                inspect_shows_a_key_in_flight,
+                inspect_shows_a_lapsed_key,
+                inspect_shows_an_abandoned_key,
+                inspect_shows_a_completed_key,
+                inspect_shows_nothing_of_an_absent_key,
+                inspect_writes_nothing,
+            }
+            list {
+                list_pages_cover_every_key_once,
+                list_by_standing,
+                list_shows_what_stands,
+                list_writes_nothing,
+                list_refuses_a_foreign_cursor,
+            }
+            erase {
+                erase_forgets_the_answer_and_blocks_a_late_complete,
+                erase_forgets_a_lapsed_key,
+                erase_forgets_an_abandoned_key,
+                erase_forgets_a_released_key,
+                erase_leaves_a_key_in_flight_alone,
+                erase_needs_the_fence_that_was_seen,
+                erasing_again_is_erased,
+                a_late_erasure_takes_no_other_answer,
+            }
             together {
                 one_of_many_claims_is_granted,
                 one_of_many_takeovers_is_granted,
@@ -273,6 +309,7 @@ macro_rules! conformance {
                 one_owner_holds_one_fence,
                 different_keys_are_granted_side_by_side,
                 a_completion_and_a_takeover_agree,
+                a_completion_and_an_erasure_agree,
                 a_verb_past_its_deadline_does_nothing,
                 a_ping_answers,
                 a_dropped_verb_can_be_asked_again,

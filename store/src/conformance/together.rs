@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Fixture;
 use super::case::{Case, answer, fresh_key, reexecute, refuse, soon};
-use crate::{Attempt, Claim, Claimed, Deadline, ErrorKind, Grant, Recorded, Released, Store};
+use crate::{Attempt, Claim, Claimed, Deadline, Erased, ErrorKind, Grant, Loss, Recorded, Released, Standing, Store};
 
 const TASKS: usize = 64;
 
@@ -97,6 +97,22 @@ pub async fn a_completion_and_a_takeover_agree<F: Fixture>() {
             (Recorded::Lost(_), Claimed::Acquired { grant, .. }) => case.assert_holds(&grant, "it took over").await,
             both => panic!("a completion and a take-over both won or both lost: {both:?}"),
         }
+    }
+}
+
+/// Completing and erasing at once: whoever comes first, the key is forgotten, and an owner that came second is told so.
+pub async fn a_completion_and_an_erasure_agree<F: Fixture>() {
+    for _ in 0..8 {
+        let (case, grant) = Case::<F>::started().await;
+        case.lapse().await;
+        let case = Arc::new(case);
+        let rival = Arc::clone(&case);
+        let erasure = tokio::spawn(async move { rival.erase(grant.fence).await });
+        let recorded = case.complete(&grant, "late").await;
+        assert!(matches!(recorded, Recorded::Recorded | Recorded::Lost(Loss::Released)), "{recorded:?}");
+        assert_eq!(erasure.await.expect("an erasure panicked"), Erased::Erased);
+        let entry = case.inspect().await.expect("a tombstone stays for a minute");
+        assert_eq!(entry.standing(), Standing::Released, "an answer came back: {entry:?}");
     }
 }
 

@@ -130,7 +130,8 @@ fn found(key: Key, replies: Vec<Value>, now: StoreTime) -> Result<Found, StoreEr
         Err(error) => return Err(sort(error)),
     };
     let (head, left, len, again): (Bytes, i64, usize, Bytes) = from_redis_value(replies).map_err(|_| nonsense())?;
-    if len == 0 || head != again {
+    let is_absent = left == -2;
+    if is_absent || head != again {
         return Ok(Found::Gone);
     }
     Ok(value::list(key, &head, len, left, now).map_or(Found::Unreadable, Found::Listed))

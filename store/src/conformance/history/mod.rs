@@ -1,7 +1,8 @@
 //! Random histories of several owners, checked step by step against the pure model.
 //!
 //! A history is a list of [`Step`]s over a few keys and owners: claims under both policies, claims asked again, renewals and
-//! completions of owners that were superseded long ago, releases with and without a fence, resolutions, and time that passes.
+//! completions of owners that were superseded long ago, releases with and without a fence, resolutions, erasures, looks, and time that
+//! passes.
 //! Every step is taken by the store and by the pure transitions of [`record`](crate::record), and the two replies must say
 //! the same. Fences and times are compared by their order, so the store's clock may be any.
 //!
@@ -9,8 +10,8 @@
 //!
 //! 1. Every new grant of a key has a greater fence than all grants of it before, and no two owners have one fence.
 //! 2. A key whose attempt may have run is not granted within its retention, unless it was released, resolved as not
-//!    executed, or taken over by a claim that allows it.
-//! 3. An answer, once recorded, does not change while it lives.
+//!    executed, erased, or taken over by a claim that allows it.
+//! 3. An answer, once recorded, does not change while it lives; one that was erased is not seen again.
 //! 4. A completed key is neither granted nor resolved while its answer lives.
 //! 5. Nobody is told that its answer is recorded while another one stands.
 //! 6. A claim of another request is told so, as long as an attempt may have run.
@@ -78,6 +79,8 @@ pub(super) enum Action {
     Complete {
         answer: u8,
         kept: bool,
+        /// 0 keeps it for less than its key, 1 for longer, others as long.
+        retention: u8,
     },
     Release {
         with_fence: bool,
@@ -85,6 +88,10 @@ pub(super) enum Action {
     Abandon(u8),
     Resolve {
         ran: bool,
+        as_seen: bool,
+    },
+    Inspect,
+    Erase {
         as_seen: bool,
     },
     /// How many tens of seconds pass.
@@ -100,7 +107,7 @@ impl From<u64> for Step {
         let field = |shift: u32, choices: u8| u8::try_from((bits >> shift) & 0xFF).unwrap_or_default() % choices;
         let flag = |shift: u32| (bits >> shift) & 1 == 1;
         let number = field(24, 8);
-        let action = match field(16, 32) {
+        let action = match field(16, 36) {
             0..=3 => Action::Advance([1, 1, 2, 2, 4, 7, 25, 31].get(usize::from(number)).copied().unwrap_or(1)),
             4..=6 => Action::Arrive,
             7..=15 => Action::Claim {
@@ -111,9 +118,11 @@ impl From<u64> for Step {
             },
             16..=18 => Action::Renew,
             19..=20 => Action::Checkpoint(number),
-            21..=24 => Action::Complete { answer: number, kept: flag(40) },
+            21..=24 => Action::Complete { answer: number, kept: flag(40), retention: field(48, 6) },
             25..=27 => Action::Release { with_fence: flag(40) },
             28..=29 => Action::Abandon(field(24, 4)),
+            30..=31 => Action::Inspect,
+            32 => Action::Erase { as_seen: flag(41) },
             _ => Action::Resolve { ran: flag(40), as_seen: flag(41) },
         };
         Self { key: usize::from(field(0, 3)), actor: usize::from(field(8, 4)), action }

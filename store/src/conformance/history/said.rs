@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::record::Record;
 use crate::{
-    Abandoned, Answer, Checkpoint, Checkpointed, Claimed, Completed, Fence, Loss, Recorded, Released, Renewed,
-    Resolved, Terms,
+    Abandoned, Answer, Checkpoint, Checkpointed, Claimed, Completed, Entry, Erased, Fence, Indeterminate, Loss, Reason,
+    Recorded, Released, Renewed, Resolved, Standing, StoreTime, Terms,
 };
 
 /// A reply. Fences are replaced by which grant of the key they belong to, and what is left of a lease by a rough figure.
@@ -26,6 +27,17 @@ pub(super) enum Said {
     Indeterminate {
         grant: Option<usize>,
         attempts: u32,
+        reason: Option<Reason>,
+        tens_of_seconds: u128,
+        checkpoint: Option<Checkpoint>,
+    },
+    /// What stands at a key: its record, without its fence and its times.
+    Entry {
+        grant: Option<usize>,
+        standing: Standing,
+        record: Box<Record>,
+        tens_of_seconds: u128,
+        left: u128,
     },
     Lost(Box<Said>),
     /// A reply that says nothing but its name.
@@ -41,6 +53,7 @@ impl Said {
             Self::InFlight { .. } => "in flight".to_owned(),
             Self::Completed { .. } => "completed".to_owned(),
             Self::Indeterminate { .. } => "indeterminate".to_owned(),
+            Self::Entry { standing, .. } => format!("{standing:?}"),
             Self::Lost(how) => format!("lost, {}", how.name()),
             Self::Plain(name) => (*name).to_owned(),
         }
@@ -52,7 +65,25 @@ pub(super) type Which<'a> = &'a dyn Fn(Fence) -> Option<usize>;
 
 /// Time that passes on its own is far less than ten seconds, and all else that passes are multiples of it.
 fn in_flight(remaining: Duration) -> Said {
-    Said::InFlight { tens_of_seconds: remaining.as_millis().div_ceil(10_000) }
+    Said::InFlight { tens_of_seconds: left(remaining) }
+}
+
+const fn left(remaining: Duration) -> u128 {
+    remaining.as_millis().div_ceil(10_000)
+}
+
+const fn gone(quiet_for: Duration) -> u128 {
+    quiet_for.as_millis() / 10_000
+}
+
+fn indeterminate(known: &Indeterminate, which: Which<'_>) -> Said {
+    Said::Indeterminate {
+        grant: which(known.fence),
+        attempts: known.attempts,
+        reason: known.reason,
+        tens_of_seconds: gone(known.quiet_for),
+        checkpoint: known.checkpoint.clone(),
+    }
 }
 
 fn completed(completed: &Completed, which: Which<'_>) -> Said {
@@ -70,7 +101,7 @@ pub(super) fn claimed(reply: &Claimed, which: Which<'_>) -> Said {
         Claimed::InFlight { remaining } => in_flight(*remaining),
         Claimed::Completed(reply) => completed(reply, which),
         Claimed::Mismatch => Said::Plain("mismatch"),
-        Claimed::Indeterminate(known) => Said::Indeterminate { grant: which(known.fence), attempts: known.attempts },
+        Claimed::Indeterminate(known) => indeterminate(known, which),
         Claimed::Stale => Said::Plain("stale"),
     }
 }
@@ -130,5 +161,26 @@ pub(super) fn resolved(reply: &Resolved, _: Which<'_>) -> Said {
     match reply {
         Resolved::Resolved => Said::Plain("resolved"),
         Resolved::Conflict => Said::Plain("conflict"),
+    }
+}
+
+pub(super) fn inspected(reply: &Option<Entry>, which: Which<'_>) -> Said {
+    let Some(entry) = reply else { return Said::Plain("nothing") };
+    Said::Entry {
+        grant: which(entry.fence()),
+        standing: entry.standing(),
+        record: Box::new(Record { fence: Fence::new(0), since: StoreTime::default(), ..entry.record.clone() }),
+        tens_of_seconds: gone(entry.quiet_for()),
+        left: left(entry.remaining()),
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "one shape for all replies")]
+pub(super) fn erased(reply: &Erased, _: Which<'_>) -> Said {
+    match reply {
+        Erased::Erased => Said::Plain("erased"),
+        Erased::InFlight { remaining } => in_flight(*remaining),
+        Erased::Conflict => Said::Plain("conflict"),
+        Erased::Absent => Said::Plain("absent"),
     }
 }

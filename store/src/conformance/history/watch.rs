@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Answer, Claimed, Fence, Fingerprint, Grant, Owner, StoreTime};
+use crate::{Answer, Claimed, Completion, Fence, Fingerprint, Grant, Owner, Retention, StoreTime};
 
 /// What is known of one key from the store's replies alone.
 #[derive(Debug, Default)]
@@ -78,13 +78,19 @@ impl Watch {
         self.spoken_for = None;
     }
 
+    /// The key was erased, with its answer if it had one.
+    pub(super) fn erased(&mut self) {
+        self.freed();
+        self.answer = None;
+    }
+
     /// The store says that this grant's answer is recorded. Said again, it is the first one that stands.
-    pub(super) fn recorded(&mut self, now: StoreTime, grant: &Grant, answer: &Answer) -> Result<(), Broken> {
+    pub(super) fn recorded(&mut self, now: StoreTime, grant: &Grant, done: &Completion) -> Result<(), Broken> {
         match self.live(now) {
             Some(recording) if recording.by == Some(grant.fence) => Ok(()),
             Some(_) => Err("an owner was told that its answer is recorded while another one stands"),
             None => {
-                self.record(now, grant, answer, Some(grant.fence));
+                self.record(now, grant, done, Some(grant.fence));
                 Ok(())
             }
         }
@@ -95,13 +101,14 @@ impl Watch {
         if self.live(now).is_some() {
             return Err("a completed key was resolved");
         }
-        self.record(now, grant, answer, None);
+        self.record(now, grant, &answer.clone().into(), None);
         Ok(())
     }
 
-    fn record(&mut self, now: StoreTime, grant: &Grant, answer: &Answer, by: Option<Fence>) {
-        self.answer = Some(Recording { answer: answer.clone(), until: now.after(grant.terms.retention()), by });
-        self.kept(now, grant);
+    fn record(&mut self, now: StoreTime, grant: &Grant, done: &Completion, by: Option<Fence>) {
+        let until = now.after(done.retention.map_or(grant.terms.retention(), Retention::get));
+        self.answer = Some(Recording { answer: done.answer.clone(), until, by });
+        self.spoken_for = Some((until, grant.attempt.fingerprint));
     }
 
     /// The store replayed this answer.

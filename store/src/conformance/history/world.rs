@@ -7,10 +7,10 @@ use super::watch::Watch;
 use super::{ACTORS, Action, KEYS, Step};
 use crate::conformance::Fixture;
 use crate::conformance::case::{fresh_key, fresh_owner, older, reexecute, refuse, soon, terms};
-use crate::record::{self, Record, Transition};
+use crate::record::{self, Record, State, Transition};
 use crate::{
-    Answer, Attempt, Checkpoint, Claim, Claimed, Completion, Fence, Fingerprint, Grant, Key, Loss, Reason, Recorded,
-    Released, Renewed, Resolution, Resolved, Store, StoreError, StoreTime, Terms,
+    Answer, Attempt, Checkpoint, Claim, Claimed, Completion, Erased, Fence, Fingerprint, Grant, Key, Loss, Reason,
+    Recorded, Released, Renewed, Resolution, Resolved, Retention, Store, StoreError, StoreTime, Terms,
 };
 
 pub(super) struct World<'a, F> {
@@ -107,17 +107,23 @@ impl<'a, F: Fixture> World<'a, F> {
             (Action::Release { with_fence }, grant) => {
                 turn.release(place, grant.filter(|_| with_fence)).await.map(Some)
             }
+            (Action::Inspect, _) => turn.inspect(place).await.map(Some),
             (Action::Claim { .. }, _) | (_, None) => turn.claim(place, step).await.map(Some),
             (Action::Renew, Some(grant)) => turn.renew(place, grant).await.map(Some),
             (Action::Checkpoint(note), Some(grant)) => turn.checkpoint(place, grant, note).await.map(Some),
-            (Action::Complete { answer, kept }, Some(grant)) => {
-                turn.complete(place, grant, &text(answer, kept)).await.map(Some)
+            (Action::Complete { answer, kept, retention }, Some(grant)) => {
+                turn.complete(place, grant, &done(answer, kept, retention)).await.map(Some)
             }
             (Action::Abandon(reason), Some(grant)) => turn.abandon(place, grant, reason).await.map(Some),
             (Action::Resolve { ran, as_seen }, Some(grant)) => {
                 let seen = place.seen.filter(|_| as_seen);
                 let fence = seen.unwrap_or(Pair { store: grant.store.fence, model: grant.model.fence });
                 turn.resolve(place, grant, fence, ran).await.map(Some)
+            }
+            (Action::Erase { as_seen }, Some(grant)) => {
+                let seen = place.seen.filter(|_| as_seen);
+                let fence = seen.unwrap_or(Pair { store: grant.store.fence, model: grant.model.fence });
+                turn.erase(place, fence).await.map(Some)
             }
             (Action::Advance(_), _) => Ok(None),
         }
@@ -179,14 +185,13 @@ impl<S: Store> Turn<'_, S> {
         place.agree("renew", &store, &model, said::renewed)
     }
 
-    async fn complete(&self, place: &mut Place, grant: Pair<Grant>, answer: &Answer) -> Outcome {
+    async fn complete(&self, place: &mut Place, grant: Pair<Grant>, done: &Completion) -> Outcome {
         let handed = self.aged(place, grant);
-        let completion = Completion::from(answer.clone());
-        let store = self.store.complete(&handed, &completion, soon()).await.map_err(|error| failed(&error))?;
+        let store = self.store.complete(&handed, done, soon()).await.map_err(|error| failed(&error))?;
         let current = place.record.clone();
-        let model = place.model(record::complete(current.as_ref(), self.now, self.now, &grant.model, &completion));
+        let model = place.model(record::complete(current.as_ref(), self.now, self.now, &grant.model, done));
         match &store {
-            Recorded::Recorded | Recorded::Recreated => place.watch.recorded(self.now, &grant.store, answer)?,
+            Recorded::Recorded | Recorded::Recreated => place.watch.recorded(self.now, &grant.store, done)?,
             Recorded::Lost(loss) => self.lost(place, loss)?,
         }
         place.agree("complete", &store, &model, said::recorded)
@@ -236,6 +241,24 @@ impl<S: Store> Turn<'_, S> {
         place.agree("resolve", &store, &model, said::resolved)
     }
 
+    async fn inspect(&self, place: &Place) -> Outcome {
+        let store = self.store.inspect(self.attempt.key, soon()).await.map_err(|error| failed(&error))?;
+        let model = record::inspect(place.record.as_ref(), self.now, self.attempt.key).reply;
+        if let Some(State::Completed(answer)) = store.as_ref().map(|entry| &entry.record.state) {
+            place.watch.replayed(self.now, answer)?;
+        }
+        place.agree("inspect", &store, &model, said::inspected)
+    }
+
+    async fn erase(&self, place: &mut Place, fence: Pair<Fence>) -> Outcome {
+        let store = self.store.erase(self.attempt.key, fence.store, soon()).await.map_err(|error| failed(&error))?;
+        let model = place.model(record::erase(place.record.clone().as_ref(), self.now, fence.model));
+        if store == Erased::Erased {
+            place.watch.erased();
+        }
+        place.agree("erase", &store, &model, said::erased)
+    }
+
     fn lost(&self, place: &Place, loss: &Loss) -> Result<(), String> {
         if let Loss::Completed(completed) = loss {
             place.watch.replayed(self.now, &completed.answer)?;
@@ -277,9 +300,13 @@ fn short() -> Terms {
     terms(Duration::from_secs(35), Duration::from_secs(245))
 }
 
-fn text(answer: u8, kept: bool) -> Answer {
+/// An answer, and now and then one that is kept for less or for longer than its key is remembered: that, too, between two
+/// multiples of ten seconds.
+fn done(answer: u8, kept: bool, retention: u8) -> Completion {
     let bytes = vec![answer; usize::from(answer)].into();
-    if kept { Answer::Kept(bytes) } else { Answer::NotKept(bytes) }
+    let seconds = [65, 305].get(usize::from(retention));
+    let retention = seconds.and_then(|seconds| Retention::new(Duration::from_secs(*seconds)).ok());
+    Completion { answer: if kept { Answer::Kept(bytes) } else { Answer::NotKept(bytes) }, retention }
 }
 
 fn failed(error: &StoreError) -> String {
