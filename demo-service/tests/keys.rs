@@ -1,6 +1,12 @@
 //! `demo-service keys`: a killed server leaves a key, and an operator settles it with the program itself.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
