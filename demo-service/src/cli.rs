@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
 use crate::logging::LogArgs;
-use crate::{bank, serve, storm};
+use crate::{bank, keys, serve, storm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,8 +20,10 @@ Examples:
       Two processes: the bank, and a payment service that uses it.
   demo-service storm --kill-every 3s
       Attacks a service and a bank of its own for a while, killing the service, and prints a verdict.
+  demo-service keys list --standing indeterminate
+      Prints the keys of which nobody knows whether their request ran; see keys --help for what to do.
 
-Every option is also an environment variable, named beside it. An option wins over its variable.";
+Every option with a variable's name beside it is an environment variable too. An option wins over its variable.";
 
 /// A payment service that cannot charge twice, the bank that judges it, and the storm that attacks it.
 ///
@@ -46,13 +48,15 @@ enum Command {
     Bank(bank::Args),
     /// Attack payments, and let the bank's ledger judge.
     Storm(storm::Args),
+    /// Look at the keys of a store, and settle or forget them by hand.
+    Keys(keys::Args),
 }
 
 impl Cli {
     /// What is logged when nobody says otherwise: in a storm, the bank would write a line for each of thousands of charges.
     pub(crate) fn default_filter(&self) -> &'static str {
         match self.command {
-            Some(Command::Storm(_)) => "warn",
+            Some(Command::Storm(_) | Command::Keys(_)) => "warn",
             _ => "info",
         }
     }
@@ -64,6 +68,7 @@ impl Cli {
             Command::Bank(args) => bank::run(args).await,
             // 0 and 1 are verdicts; a storm that reaches none ends with the status of what it could not be started with.
             Command::Storm(args) => storm::run(args).await.map_err(Failure::configuration),
+            Command::Keys(args) => keys::run(args).await,
         }
     }
 }

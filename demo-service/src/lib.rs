@@ -12,6 +12,7 @@ mod banner;
 mod cli;
 mod exit;
 mod extract;
+mod keys;
 mod listen;
 mod logging;
 pub mod payments;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use idempotency_store::{
     Answer, Attempt, Claim, Claimed, Clock, Deadline, EmbeddedStore, ErrorKind, Fingerprint, Grant, Key, ManualClock,
-    OnAbandoned, Owner, Recorded, Released, Store, StoreTime, Terms, Transact,
+    OnAbandoned, Owner, Query, Recorded, Released, Store, StoreTime, Terms, Transact,
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
 use tempfile::TempDir;
@@ -223,6 +223,11 @@ async fn a_damaged_record_is_neither_executed_nor_overwritten() {
             store.release(&grant.attempt, None, soon()).await.unwrap_err().kind(),
         ];
         assert_eq!(kinds, [ErrorKind::Corrupt; 4], "byte {at}");
+        // Nor can an operator make it go away by mistake. It is counted in a listing, and does not end it.
+        assert_eq!(store.inspect(key, soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(store.erase(key, grant.fence, soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        let page = store.list(&Query::default(), soon()).await.unwrap();
+        assert_eq!((page.entries.len(), page.unreadable), (1, 1), "byte {at}");
         // The rest of the file serves on.
         assert!(matches!(store.claim(&claim(2, 2), soon()).await.unwrap(), Claimed::InFlight { .. }));
         store.close().await;

@@ -30,6 +30,7 @@ mod peers;
 mod redis_connecting;
 mod redis_down;
 mod redis_figures;
+mod redis_keys;
 mod redis_laws;
 mod redis_line;
 mod redis_line_laws;

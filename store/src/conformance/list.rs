@@ -1,4 +1,4 @@
-//! Laws of [`Store::list`](crate::Store::list). A store may hold keys of others; of those nothing is said.
+//! Laws of [`Store::list`]. A store may hold keys of others; of those nothing is said.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

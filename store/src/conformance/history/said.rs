@@ -164,6 +164,7 @@ pub(super) fn resolved(reply: &Resolved, _: Which<'_>) -> Said {
     }
 }
 
+#[allow(clippy::ref_option, reason = "one shape for all replies")]
 pub(super) fn inspected(reply: &Option<Entry>, which: Which<'_>) -> Said {
     let Some(entry) = reply else { return Said::Plain("nothing") };
     Said::Entry {
