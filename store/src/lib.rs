@@ -207,6 +207,7 @@ pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
+pub mod fence_store;
 mod ids;
 mod lease;
 #[cfg(feature = "memory")]
@@ -226,6 +227,13 @@ pub use boxed::BoxStore;
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
 pub use error::{DeadlinePassed, ErrorKind, StoreError};
+#[cfg(feature = "embedded")]
+pub use fence_store::EmbeddedFenceStore;
+#[cfg(feature = "memory")]
+pub use fence_store::MemoryFenceStore;
+#[cfg(feature = "redis")]
+pub use fence_store::RedisFenceStore;
+pub use fence_store::{Admitted, BoxFenceStore, FenceKey, FenceStore, Holder};
 pub use ids::{Fence, Fingerprint, Key, Owner, RandomError};
 pub use lease::{Attempt, Grant, Lease, Terms, TermsError};
 #[cfg(feature = "memory")]
