@@ -19,7 +19,8 @@ use tokio::sync::Semaphore;
 use crate::config::{ConfigError, Timing};
 use tracker::Tracker;
 
-pub(crate) use claim::Unclaimed;
+pub(crate) use backoff::Backoff;
+pub(crate) use claim::{Chain, Unclaimed};
 pub(crate) use settle::Completion;
 pub(crate) use tenure::{Hold, NotHeld, Tenure};
 pub use tracker::Drained;

@@ -62,6 +62,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ids::short;
 use crate::{Deadline, Fence, Owner, StoreError};
 
 pub use boxed::BoxFenceStore;
@@ -160,10 +161,8 @@ impl FenceKey {
     }
 }
 
-/// The first four bytes, as for a [`Key`](crate::Key).
 impl fmt::Debug for FenceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "FenceKey({a:02x}{b:02x}{c:02x}{d:02x}..)")
+        short(f, "FenceKey", &self.0)
     }
 }

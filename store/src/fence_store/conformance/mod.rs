@@ -48,6 +48,7 @@
     clippy::panic,
     clippy::expect_used,
     clippy::missing_panics_doc,
+    clippy::unchecked_time_subtraction,
     reason = "this is a test suite: a law that is broken panics"
 )]
 
