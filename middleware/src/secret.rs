@@ -1,4 +1,5 @@
-//! The secret, and everything that is digested with it: storage keys, fingerprints, downstream keys, fence keys.
+//! The secret, and everything that is digested with it: storage keys, fingerprints, keys for other services, fence
+//! keys.
 //!
 //! Every digest is keyed, so that a leaked store gives away neither keys nor low-entropy bodies, and every field is
 //! preceded by its length, so that no two different requests can be spelled alike.
@@ -23,6 +24,8 @@ struct Subkeys {
     fingerprint: [u8; 32],
     downstream: [u8; 32],
     fence: [u8; 32],
+    #[cfg(feature = "client")]
+    request: [u8; 32],
 }
 
 impl Secret {
@@ -49,6 +52,8 @@ impl Secret {
             fingerprint: blake3::derive_key("tower-idempotency 2026-11 fingerprint v1", secret),
             downstream: blake3::derive_key("tower-idempotency 2026-11 downstream key v1", secret),
             fence: blake3::derive_key("tower-idempotency 2026-11 fence key v1", secret),
+            #[cfg(feature = "client")]
+            request: blake3::derive_key("tower-idempotency 2026-11 request key v1", secret),
         })))
     }
 
@@ -122,13 +127,15 @@ impl Secret {
         let mut framed = Framed::new(&self.0.downstream);
         framed.field(key.as_bytes());
         framed.field(step.as_bytes());
-        // 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.
-        framed.finish().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
-            for nibble in [byte >> 4, byte & 0xf] {
-                hex.extend(char::from_digit(nibble.into(), 16));
-            }
-            hex
-        })
+        framed.finish_hex()
+    }
+
+    /// A client's own key for these fields.
+    #[cfg(feature = "client")]
+    pub(crate) fn request_key(&self, fields: impl FnOnce(&mut Framed)) -> String {
+        let mut framed = Framed::new(&self.0.request);
+        fields(&mut framed);
+        framed.finish_hex()
     }
 }
 
@@ -167,6 +174,16 @@ impl Framed {
 
     fn finish(self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
+    }
+
+    /// 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.
+    fn finish_hex(self) -> String {
+        self.finish().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+            for nibble in [byte >> 4, byte & 0xf] {
+                hex.extend(char::from_digit(nibble.into(), 16));
+            }
+            hex
+        })
     }
 }
 
