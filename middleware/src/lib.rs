@@ -159,7 +159,7 @@ pub use engine::Drained;
 pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
 pub use guard::FenceGuardLayer;
 pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
-pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
+pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeyError, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
 pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
