@@ -23,6 +23,7 @@ mod late;
 mod owner_life;
 mod redis_connecting;
 mod redis_down;
+mod redis_fences;
 mod redis_figures;
 mod redis_laws;
 mod redis_line;

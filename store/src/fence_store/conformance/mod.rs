@@ -142,7 +142,7 @@ macro_rules! fence_conformance {
             together {
                 one_of_many_equal_fences_is_admitted,
                 the_highest_of_many_stands,
-                whoever_is_fenced_is_told_of_one_that_passed,
+                whoever_is_fenced_is_told_of_a_greater_one_that_asked,
                 a_dropped_admission_can_be_asked_again,
             }
         }
