@@ -38,6 +38,7 @@ mod redis_tools;
 mod response;
 mod service;
 mod shutdown;
+mod sql_guard;
 mod store_down;
 
 /// The program of [`idempotency_tests::alone`].
