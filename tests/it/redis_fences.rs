@@ -11,7 +11,7 @@ use idempotency_store::{
     RedisStore, StoreError, StoreTime,
 };
 use idempotency_tests::redis_proxy::{RedisProxy, named};
-use idempotency_tests::{LineFault, RedisFences};
+use idempotency_tests::{LineFault, RedisFences, RedisOptions};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis::cmd;
@@ -94,7 +94,7 @@ async fn ask(store: &RedisFenceStore, fence: u64) -> Result<Admitted, StoreError
 
 #[tokio::test]
 async fn a_server_that_forgot_its_scripts_judges_as_before() {
-    let own = Own::with(Default::default()).await;
+    let own = Own::with(RedisOptions::default()).await;
     let fences = own.store.fences();
     assert_eq!(ask(&fences, 5).await.unwrap(), Admitted::Admitted);
     own.server.script_flush().await;
@@ -103,7 +103,7 @@ async fn a_server_that_forgot_its_scripts_judges_as_before() {
 
 #[tokio::test]
 async fn an_admission_is_one_command_and_its_key_expires_with_the_retention() {
-    let own = Own::with(Default::default()).await;
+    let own = Own::with(RedisOptions::default()).await;
     let fences = own.store.fences();
     assert_eq!(ask(&fences, 4).await.unwrap(), Admitted::Admitted);
     let during = own.server.commands_during(async { ask(&fences, 5).await.unwrap() }).await;
@@ -118,7 +118,7 @@ async fn an_admission_is_one_command_and_its_key_expires_with_the_retention() {
 
 #[tokio::test]
 async fn a_fence_that_cannot_be_read_lets_nobody_pass_and_is_left_alone() {
-    let own = Own::with(Default::default()).await;
+    let own = Own::with(RedisOptions::default()).await;
     let fences = own.store.fences();
     ask(&fences, 5).await.unwrap();
     let name = fences.name_of(&key());
@@ -139,7 +139,7 @@ async fn a_fence_that_cannot_be_read_lets_nobody_pass_and_is_left_alone() {
 
 #[tokio::test]
 async fn a_fence_that_lost_its_expiry_gets_one_again() {
-    let own = Own::with(Default::default()).await;
+    let own = Own::with(RedisOptions::default()).await;
     let fences = own.store.fences();
     ask(&fences, 5).await.unwrap();
     let name = fences.name_of(&key());
@@ -151,7 +151,7 @@ async fn a_fence_that_lost_its_expiry_gets_one_again() {
 
 #[tokio::test]
 async fn a_full_server_lets_nobody_pass() {
-    let own = Own::with(Default::default()).await;
+    let own = Own::with(RedisOptions::default()).await;
     let fences = own.store.fences();
     ask(&fences, 5).await.unwrap();
     own.server.config_set("maxmemory", "1").await;
@@ -184,7 +184,7 @@ async fn a_reply_that_was_meant_for_another_caller_admits_nobody() {
 #[tokio::test]
 async fn the_script_follows_the_model() {
     const SEED: u64 = 20_261_124;
-    let own = Own::with(Default::default()).await;
+    let own = Own::with(RedisOptions::default()).await;
     let store = RedisStore::connect(&own.server.url()).await.unwrap().fences();
     let mut random = StdRng::seed_from_u64(SEED);
     let now = StoreTime::from_micros(1_795_521_600_000_000);
