@@ -112,7 +112,7 @@ async fn an_admission_is_one_command_and_its_key_expires_with_the_retention() {
         (vec!["EVALSHA".to_owned()], ["GET", "PTTL", "SET"].map(str::to_owned).to_vec())
     );
     let name = fences.name_of(&key());
-    assert_eq!(own.server.keys("idem:fence:").await, [name.clone()]);
+    assert_eq!(own.server.keys("idem:fence:").await, std::slice::from_ref(&name));
     assert!((3_590_000..=3_600_000).contains(&own.server.pttl(&name).await));
 }
 

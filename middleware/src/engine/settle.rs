@@ -22,7 +22,7 @@ pub(crate) enum Completion {
 /// What to tell the store.
 #[derive(Clone)]
 enum Outcome {
-    Answer(Answer),
+    Answer(idempotency_store::Completion),
     NotExecuted,
 }
 
@@ -31,7 +31,7 @@ impl<S: Store> Engine<S> {
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
     pub(crate) async fn complete(self: &Arc<Self>, tenure: Tenure<S>, answer: Answer) -> Completion {
-        self.settle(tenure, Outcome::Answer(answer)).await
+        self.settle(tenure, Outcome::Answer(answer.into())).await
     }
 
     /// Gives the key back, because the work is known not to have run.
@@ -105,7 +105,7 @@ impl<S: Store> Engine<S> {
 
     async fn tell(&self, grant: &Grant, outcome: &Outcome, deadline: Deadline) -> Result<Completion, StoreError> {
         Ok(match outcome {
-            Outcome::Answer(answer) => match self.store.complete(grant, answer, deadline).await? {
+            Outcome::Answer(completion) => match self.store.complete(grant, completion, deadline).await? {
                 Recorded::Recorded => Completion::Settled,
                 Recorded::Recreated => {
                     tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
