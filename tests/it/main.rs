@@ -40,6 +40,7 @@ mod service;
 mod shutdown;
 mod sql_guard;
 mod store_down;
+mod takeover;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use idempotency_store::{Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
 
-use super::backoff::Backoff;
 use super::claim::Chain;
 use super::{Engine, Tenure};
 
@@ -67,7 +66,7 @@ impl<S: Store> Engine<S> {
 
     async fn settle(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) -> Completion {
         let deadline = Deadline::after(self.timing.completion_wait);
-        let error = match self.insist(&tenure, &outcome, deadline).await {
+        let error = match self.tell_until(&tenure, &outcome, deadline).await {
             Ok(completion) => {
                 tenure.settle();
                 return completion;
@@ -82,25 +81,13 @@ impl<S: Store> Engine<S> {
         Completion::Unrecorded
     }
 
-    /// Tells the store, again while it does not answer, until the deadline.
-    async fn insist(
+    async fn tell_until(
         &self,
         tenure: &Tenure<S>,
         outcome: &Outcome,
         deadline: Deadline,
     ) -> Result<Completion, StoreError> {
-        let mut backoff = Backoff::new();
-        loop {
-            let error = match self.tell(tenure.grant(), outcome, deadline.earlier(self.verb_deadline())).await {
-                Ok(completion) => return Ok(completion),
-                Err(error) => error,
-            };
-            let delay = backoff.delay();
-            if error.kind() == ErrorKind::Corrupt || delay >= deadline.remaining() {
-                return Err(error);
-            }
-            tokio::time::sleep(delay).await;
-        }
+        self.insist(deadline, |until| self.tell(tenure.grant(), outcome, until)).await
     }
 
     async fn tell(&self, grant: &Grant, outcome: &Outcome, deadline: Deadline) -> Result<Completion, StoreError> {
@@ -129,7 +116,7 @@ impl<S: Store> Engine<S> {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
             let give_up = Deadline::after(engine.timing.max_execution);
-            match engine.insist(&tenure, &outcome, give_up).await {
+            match engine.tell_until(&tenure, &outcome, give_up).await {
                 Ok(_) => tracing::info!(key = ?tenure.grant().attempt.key, "the outcome is recorded after all"),
                 Err(error) => {
                     tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");
