@@ -15,6 +15,7 @@
 
 mod callers;
 mod claim;
+mod client;
 mod clock;
 mod crash;
 mod disconnect;
