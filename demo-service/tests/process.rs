@@ -5,12 +5,14 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use demo_service::bank::BankClient;
 use demo_service::bank::charge::{Charge, ChargeQuery, ChargeRequest, Terms};
 use demo_service::bank::client::CallError;
 use idempotency_store::{Fence, Owner};
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -218,30 +220,74 @@ async fn what_the_bank_has_answered_survives_kill_9() {
     }
 }
 
-#[tokio::test]
-async fn a_bank_with_dedup_gives_what_it_has_answered_once_more_after_kill_9() {
+/// Also those that were cut off: between the key and the ledger, or between the ledger and the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bank_with_dedup_executes_every_key_once_through_kill_9() {
     let place = place();
     let args = ["bank", "--listen", "127.0.0.1:0", "--ledger", "ledger", "--dedup"];
     let bank = Server::start(place.path(), &args);
-    let first = || terms(&Uuid::new_v4().to_string(), 33);
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let first = {
+        let keys = Arc::clone(&keys);
+        move || {
+            let key = Uuid::new_v4().to_string();
+            keys.lock().unwrap().push(key.clone());
+            terms(&key, 33)
+        }
+    };
+    begin_to_charge(&bank, terms("slow", 33)).await;
     let answered = charge_until_killed(&bank, first).await;
     bank.wait();
 
     let bank = Server::start(place.path(), &args);
     let client = BankClient::new(&bank.address).unwrap();
-    let before = client.summary().await.unwrap();
-    for charge in answered {
-        let key = charge.key.clone().unwrap();
-        assert_eq!(client.charge(&order(), &terms(&key, 34)).await.unwrap(), charge);
-        let CallError::Refused(fenced) = client.charge(&order(), &terms(&key, 33)).await.unwrap_err() else {
+    let slow = charge_until_settled(&client, &slow_order(), &terms("slow", 34)).await;
+    assert_eq!(slow.fence.as_deref(), Some("34"), "it had not been executed");
+    let keys = std::mem::take(&mut *keys.lock().unwrap());
+    assert!(keys.len() > answered.len(), "some were cut off");
+    for key in &keys {
+        let charge = charge_until_settled(&client, &order(), &terms(key, 34)).await;
+        let before = answered.iter().find(|charge| charge.key.as_ref() == Some(key));
+        assert!(before.is_none_or(|before| *before == charge), "{before:?} became {charge:?}");
+        let CallError::Refused(fenced) = client.charge(&order(), &terms(key, 33)).await.unwrap_err() else {
             panic!("a superseded attempt is refused");
         };
         assert_eq!(fenced.name(), "fenced");
     }
-    let after = client.summary().await.unwrap();
-    assert_eq!((after.charges, after.keys_charged_twice), (before.charges, 0));
+    let ledger = client.summary().await.unwrap();
+    let all = keys.len() as u64 + 1;
+    assert_eq!((ledger.charges, ledger.keys, ledger.keys_charged_twice), (all, all, 0));
     let (banner, _) = bank.stop();
     assert!(banner.contains("executes: each key once"), "{banner}");
+}
+
+/// Charges with a card that takes so long that the bank is killed meanwhile, and returns when the bank is at it: of two
+/// that are alike, one is told so.
+async fn begin_to_charge(bank: &Server, terms: Terms) {
+    let mut charging = JoinSet::new();
+    for _ in 0..2 {
+        let (client, terms) = (BankClient::new(&bank.address).unwrap(), terms.clone());
+        charging.spawn(async move { client.charge(&slow_order(), &terms).await });
+    }
+    let told = charging.join_next().await.unwrap().unwrap();
+    assert!(matches!(told, Err(CallError::Unclear(StatusCode::CONFLICT))), "{told:?}");
+    charging.detach_all();
+}
+
+fn slow_order() -> ChargeRequest {
+    ChargeRequest { source: "card_slow_5000".into(), ..order() }
+}
+
+/// Asks again while nobody knows: until the lease of an attempt that was cut off has lapsed.
+async fn charge_until_settled(client: &BankClient, order: &ChargeRequest, terms: &Terms) -> Charge {
+    for _ in 0..600 {
+        match client.charge(order, terms).await {
+            Ok(charge) => return charge,
+            Err(CallError::Unclear(StatusCode::CONFLICT)) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("the key is still not settled");
 }
 
 #[test]

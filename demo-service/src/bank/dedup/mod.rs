@@ -11,12 +11,14 @@
 //!    executed. Everything else is an outcome and stays.
 //! 4. Keys and fences outlive the process. They stand in one file beside the ledger, `LEDGER.keys`; the secret that they are
 //!    digested with is in `LEDGER.secret`.
-//! 5. Questions to the ledger pass untouched.
+//! 5. What the bank was killed in the midst of is looked up in the ledger, and answered or executed, when its key comes again.
+//! 6. Questions to the ledger pass untouched.
 //!
 //! The bank keeps keys for [`RETENTION`], which is longer than its callers do: what a caller may still repeat, it still
 //! knows.
 
 mod refusal;
+mod resolver;
 mod secret;
 
 use std::ffi::OsString;
@@ -24,9 +26,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
-use idempotency_store::{EmbeddedFenceStore, EmbeddedStore, embedded};
+use idempotency_store::{EmbeddedFenceStore, EmbeddedStore, Fence, Transact, embedded};
 use thiserror::Error;
-use tower_idempotency::{ConfigError, FenceGuardLayer, IdempotencyLayer, Scope, Timing};
+use tower_idempotency::{ConfigError, FenceGuardLayer, IdempotencyLayer, OnAbandoned, Scope, Timing};
 
 pub use self::secret::SecretError;
 use super::Ledger;
@@ -34,6 +36,10 @@ use super::api::Bank;
 
 /// How long the bank remembers a key: a week, seven times as long as its callers do unless they are told otherwise.
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How long a key whose bank was killed stays in flight: long enough for a bank that is busy, and no longer than a caller
+/// has to wait.
+const LEASE: Duration = Duration::from_secs(3);
 
 /// How long closing waits for what was begun. The slowest card takes much less.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -80,10 +86,13 @@ impl Dedup {
         let keys = beside(ledger.path(), ".keys");
         let secret = secret::read_or_create(beside(ledger.path(), ".secret"), &keys).await?;
         let store = EmbeddedStore::open(&keys).await?;
+        let (opened_at, asked) = (Fence::new(store.now().as_micros()), ledger.clone());
+        let resolve = move |abandoned| resolver::resolve(asked.clone(), opened_at, abandoned);
         // One kind of caller, whose keys are digests that nobody guesses: nothing would be gained by telling them apart.
         let layer = IdempotencyLayer::new(store.clone(), Scope::shared(), secret.clone())
             .required()
-            .timing(Timing::default().retention(RETENTION))?
+            .timing(Timing::default().lease(LEASE).retention(RETENTION))?
+            .on_abandoned(OnAbandoned::resolve(resolve))
             .on_rejection(refusal::response);
         let guard = FenceGuardLayer::new(store.fences(), Scope::shared(), secret)
             .retention(RETENTION)?
