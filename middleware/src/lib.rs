@@ -80,6 +80,11 @@
 //! # }
 //! ```
 //!
+//! # On the receiving side
+//!
+//! A service that is called by attempts of somebody else's keys puts a [`FenceGuardLayer`] in front of its layer, which refuses
+//! those that were superseded. [`guard`] says what it adds, and what it cannot do.
+//!
 //! # Cancellation
 //!
 //! | what ends | while the body is read | while the handler runs |

@@ -123,6 +123,9 @@
 //!
 //! [`BoxStore`] holds any of them, for choosing at run time.
 //!
+//! Each has a twin for the other side: a [`FenceStore`] keeps the highest fence per key of those who *call* a service, and
+//! refuses attempts that were superseded. See [`fence_store`].
+//!
 //! # Features
 //!
 //! | feature | default? | gives |
