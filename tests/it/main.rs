@@ -42,6 +42,7 @@ mod shutdown;
 mod sql_guard;
 mod store_down;
 mod takeover;
+mod waiting;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");
