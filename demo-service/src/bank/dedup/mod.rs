@@ -5,7 +5,7 @@
 //! ```
 //!
 //! 1. Charges and refunds need an `Idempotency-Key`. The first request of a key is executed, and every other one gets its
-//!    answer: two attempts of one payment, with two fences, move the money once.
+//!    answer, and waits for it if need be: two attempts of one payment, with two fences, move the money once.
 //! 2. A request whose `Idempotency-Fence` is lower than one that the key has seen gets 409 `fenced`. It charges nothing.
 //! 3. What was refused without being executed - too late, declined, unreadable - gives the key back: the next attempt is
 //!    executed. Everything else is an outcome and stays.
@@ -28,11 +28,12 @@ use std::time::Duration;
 use axum::Router;
 use idempotency_store::{EmbeddedFenceStore, EmbeddedStore, Fence, Transact, embedded};
 use thiserror::Error;
-use tower_idempotency::{ConfigError, FenceGuardLayer, IdempotencyLayer, OnAbandoned, Scope, Timing};
+use tower_idempotency::{ConfigError, FenceGuardLayer, IdempotencyLayer, OnAbandoned, Scope, Timing, Wait};
 
 pub use self::secret::SecretError;
 use super::Ledger;
 use super::api::Bank;
+use super::card::SLOWEST;
 
 /// How long the bank remembers a key: a week, seven times as long as its callers do unless they are told otherwise.
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -40,6 +41,10 @@ pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a key whose bank was killed stays in flight: long enough for a bank that is busy, and no longer than a caller
 /// has to wait.
 const LEASE: Duration = Duration::from_secs(3);
+
+/// How long an attempt waits for the one that is at work: the slowest card and its write, and less than a caller waits for
+/// an answer.
+const PATIENCE: Duration = SLOWEST.saturating_add(Duration::from_secs(2));
 
 /// How long closing waits for what was begun. The slowest card takes much less.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -92,6 +97,7 @@ impl Dedup {
         let layer = IdempotencyLayer::new(store.clone(), Scope::shared(), secret.clone())
             .required()
             .timing(Timing::default().lease(LEASE).retention(RETENTION))?
+            .wait(Wait::new(PATIENCE)?)
             .on_abandoned(OnAbandoned::resolve(resolve))
             .on_rejection(refusal::response);
         let guard = FenceGuardLayer::new(store.fences(), Scope::shared(), secret)
