@@ -1,18 +1,23 @@
 //! The program itself: what it prints, how it ends, and with which status.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use demo_service::bank::BankClient;
-use demo_service::bank::charge::{ChargeQuery, ChargeRequest, Terms};
-use reqwest::{Client, Response};
+use demo_service::bank::charge::{Charge, ChargeQuery, ChargeRequest, Terms};
+use demo_service::bank::client::CallError;
+use idempotency_store::{Fence, Owner};
+use reqwest::{Client, Response, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tower_idempotency::FenceHeader;
 use uuid::Uuid;
 
 /// The program with these arguments, in a directory of its own.
@@ -204,39 +209,117 @@ async fn what_the_bank_has_answered_survives_kill_9() {
     let args = ["bank", "--listen", "127.0.0.1:0", "--ledger", "ledger"];
     for round in 1..=3 {
         let bank = Server::start(place.path(), &args);
-        let answered = charge_until_killed(&bank).await;
+        let answered = charge_until_killed(&bank, Terms::default).await;
         bank.wait();
 
         let bank = Server::start(place.path(), &args);
         let client = BankClient::new(&bank.address).unwrap();
         let found = client.charges(&ChargeQuery::default()).await.unwrap().records;
-        assert!(answered.iter().all(|id| found.iter().any(|charge| charge.id == *id)), "round {round}");
+        assert!(answered.iter().all(|answer| found.iter().any(|charge| charge.id == answer.id)), "round {round}");
         bank.stop();
     }
 }
 
+/// Also those that were cut off: between the key and the ledger, or between the ledger and the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bank_with_dedup_executes_every_key_once_through_kill_9() {
+    let place = place();
+    let args = ["bank", "--listen", "127.0.0.1:0", "--ledger", "ledger", "--dedup"];
+    let bank = Server::start(place.path(), &args);
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let first = {
+        let keys = Arc::clone(&keys);
+        move || {
+            let key = Uuid::new_v4().to_string();
+            keys.lock().unwrap().push(key.clone());
+            terms(&key, 33)
+        }
+    };
+    // Takes so long that the bank is killed meanwhile.
+    let slow = BankClient::new(&bank.address).unwrap();
+    tokio::spawn(async move { slow.charge(&slow_order(), &terms("slow", 33)).await });
+    let answered = charge_until_killed(&bank, first).await;
+    bank.wait();
+
+    let bank = Server::start(place.path(), &args);
+    let client = BankClient::new(&bank.address).unwrap();
+    charge_until_settled(&client, &slow_order(), &terms("slow", 34)).await;
+    let keys = std::mem::take(&mut *keys.lock().unwrap());
+    assert!(keys.len() > answered.len(), "some were cut off");
+    for key in &keys {
+        let charge = charge_until_settled(&client, &order(), &terms(key, 34)).await;
+        let before = answered.iter().find(|charge| charge.key.as_ref() == Some(key));
+        assert!(before.is_none_or(|before| *before == charge), "{before:?} became {charge:?}");
+        let CallError::Refused(fenced) = client.charge(&order(), &terms(key, 33)).await.unwrap_err() else {
+            panic!("a superseded attempt is refused");
+        };
+        assert_eq!(fenced.name(), "fenced");
+    }
+    let ledger = client.summary().await.unwrap();
+    let all = keys.len() as u64 + 1;
+    assert_eq!((ledger.charges, ledger.keys, ledger.keys_charged_twice), (all, all, 0));
+    let (banner, _) = bank.stop();
+    assert!(banner.contains("executes: each key once"), "{banner}");
+}
+
+fn slow_order() -> ChargeRequest {
+    ChargeRequest { source: "card_slow_5000".into(), ..order() }
+}
+
+/// Asks again while nobody knows: until the lease of an attempt that was cut off has lapsed.
+async fn charge_until_settled(client: &BankClient, order: &ChargeRequest, terms: &Terms) -> Charge {
+    for _ in 0..600 {
+        match client.charge(order, terms).await {
+            Ok(charge) => return charge,
+            Err(CallError::Unclear(StatusCode::CONFLICT)) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("the key is still not settled");
+}
+
+#[test]
+fn the_bank_inside_the_service_keeps_its_keys_beside_the_ledger() {
+    let place = place();
+    let data = |name: &str| place.path().join("data").join(name);
+    let args = ["--listen", "127.0.0.1:0", "--store", "memory"];
+    Server::start(place.path(), &args).stop();
+    assert!(!data("ledger.jsonl.keys").exists());
+    Server::start(place.path(), &[&args[..], &["--bank-dedup"]].concat()).stop();
+    assert!(data("ledger.jsonl.keys").exists());
+    std::fs::remove_file(data("ledger.jsonl.secret")).unwrap();
+    let (status, error) = refused(place.path(), &["bank", "--listen", "127.0.0.1:0", "--dedup"]);
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.contains("ledger.jsonl.secret, is gone"), "{error}");
+}
+
+fn terms(key: &str, fence: u64) -> Terms {
+    let owner = Owner::new(u128::from(fence).to_be_bytes());
+    Terms { key: Some(key.to_owned()), fence: Some(FenceHeader::new(Fence::new(fence), owner)), not_after: None }
+}
+
 /// Charges from many callers at once and kills the bank in the middle; the charges that were answered.
-async fn charge_until_killed(bank: &Server) -> Vec<String> {
+async fn charge_until_killed(bank: &Server, terms: impl Fn() -> Terms + Clone + Send + 'static) -> Vec<Charge> {
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut callers = JoinSet::new();
     for _ in 0..16 {
-        let (client, answers) = (BankClient::new(&bank.address).unwrap(), answers.clone());
+        let (client, answers, terms) = (BankClient::new(&bank.address).unwrap(), answers.clone(), terms.clone());
         callers.spawn(async move {
-            while let Ok(charge) = client.charge(&order(), &Terms::default()).await {
-                answers.send(charge.id).unwrap();
+            while let Ok(charge) = client.charge(&order(), &terms()).await {
+                answers.send(charge).unwrap();
             }
         });
     }
     drop(answers);
-    let mut ids = Vec::new();
-    while let Some(id) = answered.recv().await {
-        ids.push(id);
-        if ids.len() == 200 {
+    let mut charges = Vec::new();
+    while let Some(charge) = answered.recv().await {
+        charges.push(charge);
+        if charges.len() == 200 {
             bank.signal("-KILL");
         }
     }
-    assert!(ids.len() >= 200);
-    ids
+    assert!(charges.len() >= 200);
+    charges
 }
 
 fn order() -> ChargeRequest {

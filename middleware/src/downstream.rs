@@ -100,7 +100,7 @@ impl Downstream {
         if self.is_lost() {
             return Err(LeaseLost.into());
         }
-        let has_key = match KeySyntax::Lenient.parse(headers, &crate::defaults::KEY_LENGTH) {
+        let has_key = match KeySyntax::Lenient.parse(headers) {
             Ok(present) if present.as_str() == self.key() => true,
             _ => vacant(headers, IDEMPOTENCY_KEY)?,
         };

@@ -61,26 +61,58 @@ impl fmt::Debug for IdempotencyKey {
 
 /// Why the field is not a key. The text is fixed and never contains what the client sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum KeyError {
+#[non_exhaustive]
+pub enum KeyError {
+    /// There is no such field.
     #[error("The Idempotency-Key header field is missing.")]
     Missing,
+    /// There are several fields.
     #[error("Send one Idempotency-Key header field, not several.")]
     Repeated,
+    /// There is nothing in it.
     #[error("The Idempotency-Key is empty.")]
     Empty,
+    /// It has more than [`MAX_KEY_LEN`] bytes, or more than the layer accepts.
     #[error("The Idempotency-Key is longer than this service accepts.")]
     TooLong,
+    /// It has fewer bytes than the layer accepts.
     #[error("The Idempotency-Key is shorter than this service accepts.")]
     TooShort,
+    /// It is neither of visible ASCII without commas nor a quoted string.
     #[error("The Idempotency-Key must be visible ASCII without commas, or a quoted string (RFC 9651, section 3.3.3).")]
     Charset,
+    /// It is no quoted string, which [`KeySyntax::Strict`] asks for; or it begins like one and is none.
     #[error("The Idempotency-Key must be a quoted string (RFC 9651, section 3.3.3).")]
     NotAString,
 }
 
 impl KeySyntax {
+    /// The key in a request's header, for those who read it without the layer.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; whether a [missing](KeyError::Missing) key is acceptable is the caller's business.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_idempotency::{IDEMPOTENCY_KEY, KeyError, KeySyntax};
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// assert_eq!(KeySyntax::Lenient.parse(&headers), Err(KeyError::Missing));
+    /// headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("\"order-42\""));
+    /// assert_eq!(KeySyntax::Lenient.parse(&headers)?.as_str(), "order-42");
+    /// # Ok::<(), KeyError>(())
+    /// ```
+    pub fn parse(self, headers: &HeaderMap) -> Result<IdempotencyKey, KeyError> {
+        self.parse_within(headers, &(1..=MAX_KEY_LEN))
+    }
+
     /// The key in `headers`, of so many bytes. Nothing is decided about whether a missing key is acceptable.
-    pub(crate) fn parse(self, headers: &HeaderMap, length: &RangeInclusive<usize>) -> Result<IdempotencyKey, KeyError> {
+    pub(crate) fn parse_within(
+        self,
+        headers: &HeaderMap,
+        length: &RangeInclusive<usize>,
+    ) -> Result<IdempotencyKey, KeyError> {
         let mut fields = headers.get_all(IDEMPOTENCY_KEY).iter();
         let field = fields.next().ok_or(KeyError::Missing)?;
         if fields.next().is_some() {
@@ -130,7 +162,7 @@ mod tests {
         for field in fields {
             headers.append(IDEMPOTENCY_KEY, HeaderValue::from_bytes(field).expect("a legal field value"));
         }
-        syntax.parse(&headers, &(1..=MAX_KEY_LEN)).map(|key| key.as_str().to_owned())
+        syntax.parse(&headers).map(|key| key.as_str().to_owned())
     }
 
     #[test]

@@ -82,6 +82,11 @@
 //! # }
 //! ```
 //!
+//! # On the receiving side
+//!
+//! A service that is called by attempts of somebody else's keys puts a [`FenceGuardLayer`] in front of its layer, which refuses
+//! those that were superseded. [`guard`] says what it adds, and what it cannot do.
+//!
 //! # Cancellation
 //!
 //! | what ends | while the body is read | while the handler runs |
@@ -147,6 +152,7 @@ mod engine;
 mod execution;
 mod fence_header;
 mod fingerprint;
+pub mod guard;
 mod headers;
 mod key;
 mod layer;
@@ -186,8 +192,9 @@ pub use counts::Counts;
 pub use downstream::{Downstream, DownstreamError, LeaseLost};
 pub use engine::Drained;
 pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
+pub use guard::FenceGuardLayer;
 pub use headers::{IDEMPOTENCY_RECORDED_AT, IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
-pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
+pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeyError, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
 pub use on_abandoned::OnAbandoned;
 pub use recorded::{AnswerError, RecordedAnswer};

@@ -16,6 +16,10 @@ pub enum RejectionKind {
     KeyMissing,
     /// 400 `key-malformed`: the field is not one key. Nothing ran; the store was not asked.
     KeyMalformed,
+    /// 400 `fence-missing`: the route requires a fence. Nothing ran; send one.
+    FenceMissing,
+    /// 400 `fence-malformed`: the field is not one fence with its owner. Nothing ran; the store was not asked.
+    FenceMalformed,
     /// 401 or 500 `scope-missing`: nobody knows whose key it is. Nothing ran; the store was not asked.
     ScopeMissing,
     /// 413 `request-too-large`: the body is over the limit. Nothing ran; the store was not asked.
@@ -32,6 +36,8 @@ pub enum RejectionKind {
     /// 409 `not-replayable`: it was executed, with the status and the time in the members `original_status` and
     /// `recorded_at`; the answer was not kept.
     NotReplayable,
+    /// 409 `fenced`: a later attempt of the same operation has been here. Nothing ran now; stop.
+    Fenced,
     /// 503 `store-unavailable`: the store did not answer. Nothing ran; retry with the same key.
     StoreUnavailable,
     /// 503 `shutting-down`: this server stops taking requests. Nothing ran; retry with the same key.
@@ -48,6 +54,8 @@ impl RejectionKind {
         match self {
             Self::KeyMissing => "key-missing",
             Self::KeyMalformed => "key-malformed",
+            Self::FenceMissing => "fence-missing",
+            Self::FenceMalformed => "fence-malformed",
             Self::ScopeMissing => "scope-missing",
             Self::RequestTooLarge => "request-too-large",
             Self::RequestUnreadable => "request-unreadable",
@@ -55,6 +63,7 @@ impl RejectionKind {
             Self::InFlight => "in-flight",
             Self::Indeterminate => "indeterminate",
             Self::NotReplayable => "not-replayable",
+            Self::Fenced => "fenced",
             Self::StoreUnavailable => "store-unavailable",
             Self::ShuttingDown => "shutting-down",
             Self::RecordCorrupt => "record-corrupt",
@@ -67,6 +76,8 @@ impl RejectionKind {
         match self {
             Self::KeyMissing => "Idempotency-Key is missing",
             Self::KeyMalformed => "Idempotency-Key is malformed",
+            Self::FenceMissing => "Idempotency-Fence is missing",
+            Self::FenceMalformed => "Idempotency-Fence is malformed",
             Self::ScopeMissing => "The caller is unknown",
             Self::RequestTooLarge => "The request is too large",
             Self::RequestUnreadable => "The request body ended early",
@@ -74,6 +85,7 @@ impl RejectionKind {
             Self::InFlight => "A request is outstanding for this Idempotency-Key",
             Self::Indeterminate => "The outcome of the first request is unknown",
             Self::NotReplayable => "The first answer was not kept",
+            Self::Fenced => "This attempt was superseded",
             Self::StoreUnavailable => "Idempotency keys cannot be checked right now",
             Self::ShuttingDown => "The server is shutting down",
             Self::RecordCorrupt => "The record of this Idempotency-Key cannot be used",
@@ -125,7 +137,7 @@ impl Rejection {
         self.recorded_at.map(StoreTime::to_system_time)
     }
 
-    const fn new(kind: RejectionKind, status: StatusCode, detail: &'static str) -> Self {
+    pub(crate) const fn new(kind: RejectionKind, status: StatusCode, detail: &'static str) -> Self {
         Self { kind, status, detail, retry_after: None, original_status: None, recorded_at: None }
     }
 

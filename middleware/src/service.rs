@@ -48,7 +48,7 @@ impl<Inner, S> IdempotencyService<Inner, S> {
             return Concern::None;
         }
         let settings = route.map_or_else(|| Arc::clone(&self.settings), |route| route.narrow(&self.settings));
-        match settings.syntax.parse(request.headers(), &settings.key_length) {
+        match settings.syntax.parse_within(request.headers(), &settings.key_length) {
             Ok(key) => Concern::Keyed(key, settings),
             Err(KeyError::Missing) if !settings.required => Concern::None,
             Err(error) => Concern::Rejected(settings.rejections.respond(Rejection::key_malformed(error))),

@@ -58,7 +58,7 @@ pub use gate::Gate;
 pub use handlers::Run;
 pub use line::{Cut, Line};
 pub use process::{Process, command, die_with_parent};
-pub use redis_backend::Redis;
+pub use redis_backend::{Redis, RedisFences};
 pub use redis_options::RedisOptions;
 pub use redis_probe::Commands;
 pub use redis_proxy::{LineFault, RedisProxy};

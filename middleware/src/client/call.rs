@@ -83,7 +83,7 @@ pub(super) fn key_of(
         (None, Some(downstream)) => Some(RequestKey::new(downstream.key())?),
         (own, _) => own,
     };
-    let present = match KeySyntax::Lenient.parse(headers, &crate::defaults::KEY_LENGTH) {
+    let present = match KeySyntax::Lenient.parse(headers) {
         Ok(present) => Some(RequestKey::from(present)),
         Err(KeyError::Missing) => None,
         Err(_) => return Err(CallError::KeyConflict),

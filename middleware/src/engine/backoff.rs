@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Doubling delays, from 20 ms to 5 s unless said otherwise, each drawn evenly between half and the whole, so that many
 /// askers spread out.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
     longest: Duration,
 }
@@ -14,7 +14,7 @@ const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(5);
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self::between(FIRST, LONGEST)
     }
 
@@ -23,7 +23,7 @@ impl Backoff {
     }
 
     /// The next delay.
-    pub(super) fn delay(&mut self) -> Duration {
+    pub(crate) fn delay(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(self.longest);
         // Without random bytes the delay is merely not spread.

@@ -26,7 +26,8 @@ use resolve::Resolvers;
 use rooms::Rooms;
 use tracker::Tracker;
 
-pub(crate) use claim::Unclaimed;
+pub(crate) use backoff::Backoff;
+pub(crate) use claim::{Chain, Unclaimed};
 pub(crate) use resolve::Resolving;
 pub(crate) use rooms::{News, NoSeat};
 pub(crate) use settle::Completion;
