@@ -14,8 +14,8 @@
 //!
 //! - `plan`: who suffers what, a pure function of the seed.
 //! - `client`: the retry loop; `wire`: connections that die on purpose; `answer`: what an answer asks a client to do.
-//! - `scene`: the services under attack; `server`: a child that is killed and comes back; `campaign`: the two rounds, storm
-//!   and recall.
+//! - `scene`: the services under attack; `own`, `server`: children that are killed and come back; `campaign`: the two rounds,
+//!   storm and recall.
 //! - `history`: the record of everything; `judge`: the verdict; `tally` and `report`: the numbers.
 //!
 //! The exit status is the verdict: 0 where nothing happened that must not, 1 where something did, 2 where there is no verdict.
@@ -29,6 +29,7 @@ mod error;
 mod history;
 mod judge;
 mod ledger;
+mod own;
 mod plan;
 mod progress;
 mod ready;

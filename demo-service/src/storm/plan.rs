@@ -70,6 +70,7 @@ enum Purpose {
     Step = 1,
     PaymentKey = 2,
     FreshKey = 3,
+    Victim = 4,
 }
 
 impl Plan {
@@ -119,6 +120,11 @@ impl Plan {
             (false, false) => Fault::Spared,
         };
         Step { fault, second_click: (clicks && faulty).then_some(gap), servers, jitter: draw.random() }
+    }
+
+    /// Which of so many servers a kill hits.
+    pub(crate) fn victim(&self, kill: u32, servers: usize) -> usize {
+        self.generator(kill, 0, Purpose::Victim).random_range(0..servers.max(1))
     }
 
     /// The same attempt on a day without weather.
@@ -211,6 +217,15 @@ mod tests {
     fn changing_one_percentage_leaves_the_other_faults_where_they_were() {
         let clicks = |plan: Plan| (0..500).map(|n| plan.step(n, 0).second_click).collect::<Vec<_>>();
         assert_eq!(clicks(plan(0, 0, 20)), clicks(plan(90, 50, 20)));
+    }
+
+    #[test]
+    fn every_server_is_killed_and_one_seed_kills_the_same() {
+        let victims = |plan: Plan| (0..100).map(|kill| plan.victim(kill, 3)).collect::<Vec<_>>();
+        let drawn = victims(plan(0, 0, 0));
+        assert_eq!(drawn, victims(plan(0, 0, 0)));
+        assert!((0..3).all(|server| drawn.iter().filter(|victim| **victim == server).count() > 20), "{drawn:?}");
+        assert!(drawn.iter().all(|victim| *victim < 3));
     }
 
     #[test]

@@ -33,13 +33,16 @@ pub(crate) struct Report<'a> {
 pub(crate) fn announce(out: &mut impl Write, args: &Args, plan: &Plan) -> io::Result<()> {
     let (payments, clients, seed) = (args.payments, args.clients, plan.seed());
     writeln!(out, "storm of {payments} payments by {clients} clients, seed {seed}")?;
+    if args.url.is_empty() {
+        writeln!(out, "  {}", args.own.description())?;
+    }
     let odds = args.odds();
     write!(
         out,
         "  {} % lost replies, {} % disconnects, {} % double clicks, {} % lost bank replies",
         odds.lose_replies, odds.disconnect, odds.double_click, args.bank_lost_replies
     )?;
-    if let Some(every) = args.kill_every {
+    if let Some(every) = args.own.kill_every {
         write!(out, ", kill -9 every {}", humantime::format_duration(every))?;
     }
     if args.without_key {
