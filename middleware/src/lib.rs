@@ -113,16 +113,22 @@
 //! | `memory` | yes | [`store::MemoryStore`] |
 //! | `embedded` | no | `store::EmbeddedStore`: durable, in one file |
 //! | `redis` | no | `store::RedisStore`: shared by several servers |
+//! | `client` | no | `client`: tower layers for those who call such a service, or are called by one |
+//! | `reqwest` | no | `client::reqwest`: the same as middleware of `reqwest-middleware` |
 //!
 //! [tower]: https://docs.rs/tower
 
 mod answer;
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod config;
 mod context;
 mod decision;
+mod downstream;
 mod engine;
 mod execution;
+mod fence_header;
 mod fingerprint;
 mod headers;
 mod key;
@@ -147,7 +153,9 @@ pub use config::{ConfigError, OnDisconnect, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]
 pub use context::NotKeyed;
+pub use downstream::{Downstream, DownstreamError, LeaseLost};
 pub use engine::Drained;
+pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
 pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;

@@ -1,0 +1,5 @@
+//! The same for [`reqwest`], as middleware of `reqwest-middleware` (feature `reqwest`).
+
+mod downstream;
+
+pub use downstream::DownstreamMiddleware;
