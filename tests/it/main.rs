@@ -38,6 +38,8 @@ mod response;
 mod service;
 mod shutdown;
 mod store_down;
+mod storm;
+mod storm_report;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");
