@@ -29,6 +29,23 @@ pub enum KeySyntax {
 pub struct IdempotencyKey(Box<str>);
 
 impl IdempotencyKey {
+    /// A key that can be sent in either form.
+    #[cfg(feature = "client")]
+    pub(crate) fn from_bare(key: &str) -> Result<Self, KeyError> {
+        match key.len() {
+            0 => Err(KeyError::Empty),
+            1..=MAX_KEY_LEN if key.starts_with('"') => Err(KeyError::Charset),
+            1..=MAX_KEY_LEN => bare(key.as_bytes()).map(Self),
+            _ => Err(KeyError::TooLong),
+        }
+    }
+
+    /// A key that is a digest in hexadecimal.
+    #[cfg(feature = "client")]
+    pub(crate) fn from_hex(digest: String) -> Self {
+        Self(digest.into())
+    }
+
     /// The key as the client means it.
     pub fn as_str(&self) -> &str {
         &self.0

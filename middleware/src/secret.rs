@@ -1,4 +1,4 @@
-//! The secret, and everything that is digested with it: storage keys, fingerprints, downstream keys.
+//! The secret, and everything that is digested with it: storage keys, fingerprints, downstream keys, request keys.
 //!
 //! Every digest is keyed, so that a leaked store gives away neither keys nor low-entropy bodies, and every field is
 //! preceded by its length, so that no two different requests can be spelled alike.
@@ -22,6 +22,8 @@ struct Subkeys {
     storage: [u8; 32],
     fingerprint: [u8; 32],
     downstream: [u8; 32],
+    #[cfg(feature = "client")]
+    request: [u8; 32],
 }
 
 impl Secret {
@@ -47,6 +49,8 @@ impl Secret {
             storage: blake3::derive_key("tower-idempotency 2026-11 storage key v1", secret),
             fingerprint: blake3::derive_key("tower-idempotency 2026-11 fingerprint v1", secret),
             downstream: blake3::derive_key("tower-idempotency 2026-11 downstream key v1", secret),
+            #[cfg(feature = "client")]
+            request: blake3::derive_key("tower-idempotency 2026-11 request key v1", secret),
         })))
     }
 
@@ -81,13 +85,15 @@ impl Secret {
         let mut framed = Framed::new(&self.0.downstream);
         framed.field(key.as_bytes());
         framed.field(step.as_bytes());
-        // 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.
-        framed.finish().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
-            for nibble in [byte >> 4, byte & 0xf] {
-                hex.extend(char::from_digit(nibble.into(), 16));
-            }
-            hex
-        })
+        framed.finish_hex()
+    }
+
+    /// A client's own key for these fields.
+    #[cfg(feature = "client")]
+    pub(crate) fn request_key(&self, fields: impl FnOnce(&mut Framed)) -> String {
+        let mut framed = Framed::new(&self.0.request);
+        fields(&mut framed);
+        framed.finish_hex()
     }
 }
 
@@ -126,6 +132,16 @@ impl Framed {
 
     fn finish(self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
+    }
+
+    /// 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.
+    fn finish_hex(self) -> String {
+        self.finish().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+            for nibble in [byte >> 4, byte & 0xf] {
+                hex.extend(char::from_digit(nibble.into(), 16));
+            }
+            hex
+        })
     }
 }
 

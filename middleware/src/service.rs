@@ -53,7 +53,7 @@ impl<Inner, S> IdempotencyService<Inner, S> {
 }
 
 /// RFC 9110, section 9.2.1. PUT and DELETE are idempotent but not safe: a retry would get another answer.
-fn is_safe(method: &Method) -> bool {
+pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 

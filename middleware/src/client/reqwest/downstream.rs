@@ -1,7 +1,7 @@
 //! The middleware that puts a step's key and fence on a call.
 
+use ::reqwest::{Request, Response};
 use http::Extensions;
-use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::downstream::Downstream;
