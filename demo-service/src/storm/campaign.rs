@@ -122,6 +122,7 @@ impl Campaign<'_> {
             plan: self.plan,
             source: self.args.source(),
             without_key: self.args.without_key,
+            timeout: self.args.timeout,
             patience: self.args.patience,
             began: self.began,
             ends: Instant::now() + self.args.deadline,

@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::answer::{Answer, End, Meaning};
 use super::history::{Exchange, History};
@@ -149,16 +148,16 @@ fn charged_though_declined(history: &History, charged: &[&Charge]) -> Option<Str
 
 /// Two answers for one key that cannot both be true.
 fn contradiction(history: &History) -> Option<String> {
-    let mut first: HashMap<Uuid, &Exchange> = HashMap::new();
+    let mut first: HashMap<&str, &Exchange> = HashMap::new();
     // By the time they were given: what counts is what a client could have known when it asked again.
     let mut exchanges: Vec<_> = history.exchanges.iter().collect();
     exchanges.sort_by_key(|exchange| exchange.done);
     exchanges.into_iter().find_map(|exchange| {
         let answer = exchange.settled()?;
-        match first.get(&exchange.key) {
+        match first.get(exchange.key.as_str()) {
             Some(earlier) => contradicts(earlier, earlier.settled()?, exchange, answer),
             None if is_outcome(answer) => {
-                first.insert(exchange.key, exchange);
+                first.insert(&exchange.key, exchange);
                 None
             }
             None => None,

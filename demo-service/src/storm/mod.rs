@@ -5,15 +5,16 @@
 //! ledger, which knows nothing of keys, is asked what was executed.
 //!
 //! ```text
-//!  plan ──► client ──► wire ──► servers ──► bank        what happens: seeded, decided in advance, real sockets
-//!              │                                 │
-//!              ▼                                 ▼
-//!          history ──────► judge ◄─────────── ledger    what it amounts to: pure, from records alone
-//!              └──► tally ──► report ◄── verdict
+//!  plan ──► client ──► attempts ──► wire ──► servers ──► bank     what happens: seeded, decided in advance, real sockets
+//!                         │                               │
+//!                         ▼                               ▼
+//!                      history ────► judge ◄─────────── ledger     what it amounts to: pure, from records alone
+//!                         └──► tally ──► report ◄── verdict
 //! ```
 //!
 //! - `plan`: who suffers what, a pure function of the seed.
-//! - `client`: the retry loop; `wire`: connections that die on purpose; `answer`: what an answer asks a client to do.
+//! - `client`: this project's own retry layer, around `attempts`: what each try suffers; `wire`: connections that die on
+//!   purpose; `answer`: what an answer says.
 //! - `scene`: the services under attack; `own`, `server`: children that are killed and come back; `campaign`: the two rounds,
 //!   storm and recall.
 //! - `history`: the record of everything; `judge`: the verdict; `tally` and `report`: the numbers.
@@ -22,6 +23,7 @@
 
 mod answer;
 mod args;
+mod attempts;
 mod base;
 mod campaign;
 mod client;

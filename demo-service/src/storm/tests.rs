@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -142,8 +142,13 @@ fn receipt(order: &Value, payment: Uuid, charge: &str) -> Response {
 
 fn problem(status: u16, name: &str) -> Response {
     let body = json!({ "type": format!("https://example.org/problems/{name}"), "status": status }).to_string();
-    let headers = [("content-type", "application/problem+json"), ("retry-after", "0")];
-    (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
+    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/problem+json"));
+    // Whoever is told that nobody will ever know asks no more.
+    if name != "indeterminate" {
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("0"));
+    }
+    response
 }
 
 #[derive(Debug, Parser)]
