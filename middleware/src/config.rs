@@ -139,6 +139,14 @@ pub enum ConfigError {
         /// The shortest retention that goes with the other settings.
         at_least: Duration,
     },
+    /// Fewer than two attempts are no second one.
+    #[error("{0} attempts leave none to run again; allow at least 2 (5 is usual), or refuse abandoned keys")]
+    TooFewAttempts(u32),
+    /// A resolver needs some time, and a client waits for it.
+    #[error(
+        "a resolver cannot have {0:?}: more than nothing and at most ten minutes, while a client waits (10 s is usual)"
+    )]
+    ResolverBudget(Duration),
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,

@@ -1,13 +1,15 @@
 //! What the handler learns about its attempt.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time;
 
-use idempotency_store::{Fence, Grant, Lease};
+use bytes::Bytes;
+use idempotency_store::{Checkpoint, Fence, Grant, Lease};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::checkpoint::{CheckpointError, Notes};
 use crate::engine::Hold;
 use crate::key::IdempotencyKey;
 use crate::secret::Secret;
@@ -18,25 +20,23 @@ use crate::secret::Secret;
 ///
 /// `Clone` is cheap.
 #[derive(Clone)]
-pub struct Idempotency(Arc<Inner>);
+pub struct Idempotency(Arc<Context>);
 
-struct Inner {
-    key: IdempotencyKey,
-    grant: Grant,
-    claimed_at: Instant,
-    hold: watch::Receiver<Hold>,
-    secret: Secret,
+/// What there is to know about an attempt that runs.
+pub(crate) struct Context {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) grant: Grant,
+    pub(crate) claimed_at: Instant,
+    pub(crate) hold: watch::Receiver<Hold>,
+    pub(crate) secret: Secret,
+    /// What an earlier attempt left, then what this one saved last.
+    pub(crate) checkpoint: Mutex<Option<Checkpoint>>,
+    pub(crate) notes: Arc<dyn Notes>,
 }
 
 impl Idempotency {
-    pub(crate) fn new(
-        key: IdempotencyKey,
-        grant: Grant,
-        claimed_at: Instant,
-        hold: watch::Receiver<Hold>,
-        secret: Secret,
-    ) -> Self {
-        Self(Arc::new(Inner { key, grant, claimed_at, hold, secret }))
+    pub(crate) fn new(context: Context) -> Self {
+        Self(Arc::new(context))
     }
 
     /// The key that the client sent.
@@ -82,6 +82,51 @@ impl Idempotency {
     /// ```
     pub fn downstream_key(&self, step: &str) -> String {
         self.0.secret.downstream_key(&self.0.grant.attempt.key, step)
+    }
+
+    /// The note that an earlier attempt of this key left, or the one that this attempt saved last: how far the work has
+    /// come. `None` if nobody saved one, which says nothing about how far an earlier attempt came.
+    ///
+    /// It is what the store held when this attempt was granted the key. Sharing it costs no copy.
+    pub fn checkpoint(&self) -> Option<Bytes> {
+        let checkpoint = self.0.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        checkpoint.as_ref().map(|checkpoint| checkpoint.as_bytes().clone())
+    }
+
+    /// Keeps a note with the key, in place of an earlier one, for the attempt that may have to take over
+    /// ([`OnAbandoned::reexecute`](crate::OnAbandoned::reexecute)) and for whoever resolves the key: at most
+    /// [`Checkpoint::MAX_LEN`](crate::store::Checkpoint::MAX_LEN) bytes, 4 KiB. It costs one write to the store and does
+    /// not prolong the lease. The store is asked for as long as a claim may take
+    /// ([`Timing::claim_budget`](crate::Timing::claim_budget), 3 s).
+    ///
+    /// Save *before* a step what the step is about to do; what is saved after it may be missing when it counts.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`]: too large, the lease is lost, or the store did not confirm. The work may go on without a
+    /// checkpoint, except after [`CheckpointError::Lost`].
+    ///
+    /// Cancel safety: after dropping the future nobody knows whether the bytes were saved, or still will be. Save one
+    /// at a time, and await it.
+    ///
+    /// ```
+    /// use tower_idempotency::{CheckpointError, Idempotency};
+    ///
+    /// async fn pay(idempotency: Idempotency) -> Result<String, CheckpointError> {
+    ///     if idempotency.checkpoint().is_none() {
+    ///         idempotency.save_checkpoint("reserving").await?;
+    ///         // .. reserve ..
+    ///     }
+    ///     idempotency.save_checkpoint("charging").await?;
+    ///     Ok(idempotency.downstream_key("charge"))
+    /// }
+    /// # let _ = pay;
+    /// ```
+    pub async fn save_checkpoint(&self, bytes: impl Into<Bytes> + Send) -> Result<(), CheckpointError> {
+        let checkpoint = Checkpoint::new(bytes)?;
+        self.0.notes.save(&self.0.grant, &checkpoint).await?;
+        *self.0.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+        Ok(())
     }
 
     /// Completes when the lease can no longer be counted on: it was lost to another attempt, could not be renewed in

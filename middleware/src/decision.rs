@@ -1,6 +1,8 @@
 //! The rules table as a pure function: what a claim's reply means for the request.
 
-use idempotency_store::{Answer, Claimed, Completed, Grant, Loss};
+use std::time::Duration;
+
+use idempotency_store::{Answer, Checkpoint, Claimed, Completed, Grant, Indeterminate, Loss};
 
 use crate::recorded::{NotKept, RecordedAnswer};
 use crate::rejection::Rejection;
@@ -8,10 +10,14 @@ use crate::rejection::Rejection;
 /// What happens to a request.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// The handler runs under this lease.
-    Run(Grant),
+    /// The handler runs under this lease, with what an earlier attempt noted.
+    Run(Grant, Option<Checkpoint>),
     /// The client is told something without it.
     Tell(Told),
+    /// Another attempt runs; its lease has this long to go.
+    InFlight(Duration),
+    /// Nobody knows whether it ran, and it is not to be taken over.
+    Abandoned(Indeterminate),
 }
 
 /// What a client is told that is not its own handler's answer.
@@ -26,11 +32,11 @@ pub(crate) enum Told {
 /// The rules table, from the reply to the claim.
 pub(crate) fn decide(claimed: Claimed) -> Decision {
     Decision::Tell(match claimed {
-        Claimed::Acquired { grant, .. } => return Decision::Run(grant),
+        Claimed::Acquired { grant, checkpoint } => return Decision::Run(grant, checkpoint),
         Claimed::Completed(completed) => replay(completed),
-        Claimed::InFlight { remaining } => Told::Reject(Rejection::in_flight(remaining)),
+        Claimed::InFlight { remaining } => return Decision::InFlight(remaining),
+        Claimed::Indeterminate(found) => return Decision::Abandoned(found),
         Claimed::Mismatch => Told::Reject(Rejection::key_reused()),
-        Claimed::Indeterminate { .. } => Told::Reject(Rejection::indeterminate()),
         // An owner id is drawn for each attempt and released only after its claim loop has ended, so this is a packet
         // that the network delivered twice. Nothing ran; the client may ask again.
         Claimed::Stale => Told::Reject(Rejection::store_unavailable()),
@@ -48,7 +54,8 @@ pub(crate) fn superseded(loss: Loss) -> Told {
     }
 }
 
-fn replay(completed: Completed) -> Told {
+/// What was recorded.
+pub(crate) fn replay(completed: Completed) -> Told {
     let told = match completed.answer {
         Answer::Kept(bytes) => RecordedAnswer::decode(bytes).map(Told::Replay),
         Answer::NotKept(note) => {

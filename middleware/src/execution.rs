@@ -5,7 +5,7 @@
 //! and the record.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -13,16 +13,17 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use idempotency_store::{Attempt, Key, Owner, Reason, Store};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Instrument;
 
+use crate::admission::{Admission, Admit, Admitted};
 use crate::answer::{HandlerAnswer, Patience};
 use crate::body::{End, RequestBody, ResponseBody, gather};
+use crate::checkpoint::Notes;
 use crate::config::OnDisconnect;
-use crate::context::Idempotency;
-use crate::decision::{Decision, decide, superseded};
-use crate::engine::{Completion, Engine, NotHeld, Tenure, Unclaimed};
+use crate::context::{Context, Idempotency};
+use crate::decision::superseded;
+use crate::engine::{Completion, Engine, Tenure};
 use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
 use crate::key::IdempotencyKey;
@@ -62,11 +63,11 @@ pub(crate) struct Execution<Inner, S> {
 pub(crate) struct LookedAfter;
 
 /// A request with its body read.
-struct Keyed {
-    key: IdempotencyKey,
-    parts: Parts,
-    body: Bytes,
-    trailers: Option<HeaderMap>,
+pub(crate) struct Keyed {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// How the handler ended.
@@ -165,22 +166,10 @@ impl<Inner, S: Store> Execution<Inner, S> {
         B: HttpBody,
         RB: HttpBody,
     {
-        let claimed_at = Instant::now();
-        let grant = match self.engine.claim(attempt).await.map(decide) {
-            Ok(Decision::Run(grant)) => grant,
-            Ok(Decision::Tell(told)) => return Ok(spoken(&self.settings, told)),
-            Err(Unclaimed::Unavailable) => return Ok(self.reject(Rejection::store_unavailable())),
-            Err(Unclaimed::Corrupt) => return Ok(self.reject(Rejection::record_corrupt())),
-        };
-        if self.settings.on_disconnect == OnDisconnect::Cancel && reply.is_closed() {
-            self.engine.release_unstarted(&grant).await;
-            return Ok(self.reject(Rejection::request_unreadable()));
-        }
-        match self.engine.hold(grant, claimed_at).await {
-            Ok(tenure) => self.run(keyed, tenure, claimed_at, reply).await,
-            Err(NotHeld::Draining) => Ok(self.reject(Rejection::shutting_down())),
-            Err(NotHeld::Unavailable) => Ok(self.reject(Rejection::store_unavailable())),
-            Err(NotHeld::Lost(loss)) => Ok(spoken(&self.settings, superseded(loss))),
+        let admission = Admission { engine: &self.engine, settings: &self.settings, keyed: &keyed, attempt };
+        match admission.admit(reply).await {
+            Admitted::Run(admit) => self.run(keyed, admit, reply).await,
+            Admitted::Tell(told) => Ok(spoken(&self.settings, told)),
         }
     }
 
@@ -188,8 +177,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
     async fn run<B, RB>(
         self,
         keyed: Keyed,
-        tenure: Tenure<S>,
-        claimed_at: Instant,
+        admit: Admit<S>,
         reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
     ) -> Answered<RB, Inner::Error>
     where
@@ -199,9 +187,17 @@ impl<Inner, S: Store> Execution<Inner, S> {
     {
         let Self { inner, engine, settings } = self;
         let Keyed { key, mut parts, body, trailers } = keyed;
-        let secret = settings.secret.clone();
+        let Admit { tenure, claimed_at, checkpoint } = admit;
         parts.extensions.insert(LookedAfter);
-        parts.extensions.insert(Idempotency::new(key, *tenure.grant(), claimed_at, tenure.watch(), secret));
+        parts.extensions.insert(Idempotency::new(Context {
+            key,
+            grant: *tenure.grant(),
+            claimed_at,
+            hold: tenure.watch(),
+            secret: settings.secret.clone(),
+            checkpoint: Mutex::new(checkpoint),
+            notes: Arc::<Engine<S>>::clone(&engine) as Arc<dyn Notes>,
+        }));
         let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
         let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
         match handle(inner, request, patience, settings.on_disconnect, reply).await {

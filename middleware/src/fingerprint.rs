@@ -24,7 +24,7 @@ pub(crate) fn fingerprint(secret: &Secret, parts: &Parts, chosen: &[HeaderName],
 
 /// The URI that the client asked for. axum's `nest` strips its prefix from the request's own, so that two endpoints
 /// would look alike.
-fn original_uri(parts: &Parts) -> &Uri {
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
         return uri;

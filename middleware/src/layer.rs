@@ -11,6 +11,7 @@ use tower_layer::Layer;
 use crate::config::{ConfigError, OnDisconnect, Timing};
 use crate::engine::{Drained, Engine};
 use crate::key::KeySyntax;
+use crate::on_abandoned::OnAbandoned;
 use crate::rejection::Rejection;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
@@ -78,6 +79,11 @@ impl<S: Store> IdempotencyLayer<S> {
     /// What happens to the handler when its client leaves. Default [`OnDisconnect::Finish`].
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> Self {
         self.set(|settings| settings.on_disconnect = on_disconnect)
+    }
+
+    /// What is done about a key whose last owner is gone, nobody knows how far. Default [`OnAbandoned::refuse`].
+    pub fn on_abandoned(self, on_abandoned: OnAbandoned) -> Self {
+        self.set(|settings| settings.on_abandoned = on_abandoned)
     }
 
     /// Makes a request header field part of what must be equal for a retry to be the same request, an API version for

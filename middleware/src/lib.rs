@@ -37,7 +37,7 @@
 //! 4. The same key with **another request** gets 422 `key-reused`, in whatever state the first one is.
 //! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`.
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
-//!    `indeterminate`**. The handler is not entered again.
+//!    `indeterminate`**. The handler is not entered again, unless [`OnAbandoned`] says otherwise.
 //! 7. The key is **released**, and the next request runs, only if the handler certainly did nothing: it says
 //!    [`Recording::NotExecuted`], or answers 425 or 429.
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
@@ -103,7 +103,9 @@
 //! | [claim budget](Timing::claim_budget) | 3 s, then 503 |
 //! | [completion wait](Timing::completion_wait) | 2 s, then `unrecorded` |
 //! | [request body](IdempotencyLayer::max_request_body), [recorded answer](IdempotencyLayer::max_recorded_answer) | 1 MiB each |
-//! | abandoned attempt | refuse: 409 `indeterminate` |
+//! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
+//! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
+//! | [budget of a resolver](OnAbandoned::resolve_within) | 10 s, then 409 `indeterminate` with `Retry-After` |
 //!
 //! # Features
 //!
@@ -118,10 +120,13 @@
 //!
 //! [tower]: https://docs.rs/tower
 
+mod abandoned;
+mod admission;
 mod answer;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;
+mod checkpoint;
 mod config;
 mod context;
 mod decision;
@@ -133,6 +138,7 @@ mod fingerprint;
 mod headers;
 mod key;
 mod layer;
+mod on_abandoned;
 mod panic;
 pub mod problems;
 mod recorded;
@@ -140,6 +146,7 @@ mod recording;
 mod rejection;
 mod rejection_style;
 mod reply;
+mod resolving;
 mod scope;
 mod secret;
 mod service;
@@ -148,7 +155,9 @@ mod settings;
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;
 
+pub use abandoned::{Abandoned, Resolution};
 pub use body::{RequestBody, ResponseBody};
+pub use checkpoint::CheckpointError;
 pub use config::{ConfigError, OnDisconnect, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]
@@ -159,6 +168,7 @@ pub use fence_header::{FenceHeader, FenceHeaderError, IDEMPOTENCY_FENCE};
 pub use headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 pub use key::{IDEMPOTENCY_KEY, IdempotencyKey, KeySyntax, MAX_KEY_LEN};
 pub use layer::IdempotencyLayer;
+pub use on_abandoned::OnAbandoned;
 pub use recorded::{AnswerError, RecordedAnswer};
 pub use recording::Recording;
 pub use rejection::{Rejection, RejectionKind};

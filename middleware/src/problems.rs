@@ -12,7 +12,7 @@
 //! | `request-unreadable` | 400 | no | sends the whole body, with the same key |
 //! | `key-reused` | 422 | no | uses a new key for a new request |
 //! | `in-flight` | 409 | no | retries with the same key after `Retry-After` |
-//! | `indeterminate` | 409 | no, but an earlier one may have been | looks at the outcome before it decides anything |
+//! | `indeterminate` | 409 | no, but an earlier one may have been | with `Retry-After`, retries with the same key; without, looks at the outcome before it decides anything |
 //! | `not-replayable` | 409 | no, but an earlier one was; `original_status` is its status | looks at the outcome if it needs it |
 //! | `store-unavailable` | 503 | no | retries with the same key after `Retry-After` |
 //! | `shutting-down` | 503 | no | retries with the same key after `Retry-After` |

@@ -25,7 +25,8 @@ pub enum RejectionKind {
     KeyReused,
     /// 409 `in-flight`: the first attempt is still running. Retry with the same key after `Retry-After`.
     InFlight,
-    /// 409 `indeterminate`: nobody knows whether the first attempt was executed. Look at the outcome before you decide.
+    /// 409 `indeterminate`: nobody knows whether the first attempt was executed. Look at the outcome before you decide; with
+    /// `Retry-After`, a resolver is finding out, and a retry with the same key makes sense.
     Indeterminate,
     /// 409 `not-replayable`: it was executed, with the status in the member `original_status`; the answer was not kept.
     NotReplayable,
@@ -170,16 +171,23 @@ impl Rejection {
 
     pub(crate) fn in_flight(remaining: Duration) -> Self {
         let detail = "The first request with this Idempotency-Key is still running. Retry with the same key.";
-        // Rounded up, and short: the first request usually ends long before its lease.
-        let seconds = u64::from(remaining.subsec_nanos() > 0).saturating_add(remaining.as_secs()).clamp(1, 2);
+        // Short: the first request usually ends long before its lease.
         let rejection = Self::new(RejectionKind::InFlight, StatusCode::CONFLICT, detail);
-        Self { retry_after: Some(seconds), ..rejection }
+        Self { retry_after: Some(whole_seconds(remaining).min(2)), ..rejection }
     }
 
     pub(crate) const fn indeterminate() -> Self {
         let detail = "An earlier request with this Idempotency-Key was interrupted and may have been executed. Check the \
                       outcome before sending the operation again under a new key.";
         Self::new(RejectionKind::Indeterminate, StatusCode::CONFLICT, detail)
+    }
+
+    /// Nobody knows yet, but somebody may find out.
+    pub(crate) fn unresolved(retry_after: Duration) -> Self {
+        let detail = "An earlier request with this Idempotency-Key was interrupted, and what became of it is being found \
+                      out. Retry with the same key.";
+        let rejection = Self::new(RejectionKind::Indeterminate, StatusCode::CONFLICT, detail);
+        Self { retry_after: Some(whole_seconds(retry_after)), ..rejection }
     }
 
     pub(crate) fn not_replayable(original: StatusCode) -> Self {
@@ -207,6 +215,11 @@ impl Rejection {
         let detail = "The request failed and may have been executed in part.";
         Self::new(RejectionKind::HandlerPanicked, StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
+}
+
+/// Rounded up, and at least one: a client that comes too early comes in vain.
+fn whole_seconds(duration: Duration) -> u64 {
+    u64::from(duration.subsec_nanos() > 0).saturating_add(duration.as_secs()).max(1)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use http::HeaderName;
 use crate::config::OnDisconnect;
 use crate::headers::AllowList;
 use crate::key::KeySyntax;
+use crate::on_abandoned::OnAbandoned;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;
@@ -19,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) max_request_body: usize,
     pub(crate) max_recorded_answer: usize,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) on_abandoned: OnAbandoned,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
@@ -37,6 +39,7 @@ impl Settings {
             max_request_body: MEBIBYTE,
             max_recorded_answer: MEBIBYTE,
             on_disconnect: OnDisconnect::default(),
+            on_abandoned: OnAbandoned::default(),
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),

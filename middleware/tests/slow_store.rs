@@ -6,6 +6,7 @@ mod common;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::store::record::{Record, Transition};
 use tower_idempotency::store::{
-    Deadline, Key, ManualClock, MemoryStore, Resolution, Resolved, Store, StoreError, StoreTime, Transact,
+    Deadline, Key, ManualClock, MemoryStore, Resolution, Resolved, Scanned, Store, StoreError, StoreTime, Transact,
 };
 use tower_idempotency::{Idempotency, IdempotencyLayer, OnDisconnect, RequestBody, Scope, Timing};
 
@@ -44,6 +45,15 @@ impl Transact for Late {
             drop(self.reply.acquire().await);
         }
         reply
+    }
+
+    async fn scan(
+        &self,
+        after: Option<Key>,
+        limit: NonZeroUsize,
+        deadline: Deadline,
+    ) -> Result<Vec<Scanned>, StoreError> {
+        self.inner.scan(after, limit, deadline).await
     }
 
     fn now(&self) -> StoreTime {

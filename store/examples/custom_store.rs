@@ -1,4 +1,4 @@
-//! A store of one's own in thirty lines, and the suite of laws run on it.
+//! A store of one's own in forty lines, and the suite of laws run on it.
 //!
 //! `cargo run --example custom_store --features conformance` shows it at work;
 //! `cargo test --example custom_store --features conformance` runs the suite.
@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::num::NonZeroUsize;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use idempotency_store::record::{Record, Transition};
 use idempotency_store::{
-    Answer, Attempt, Claim, Claimed, Clock, Deadline, DeadlinePassed, Fingerprint, Key, OnAbandoned, Owner,
-    SteadyClock, Store, StoreError, StoreTime, Terms, Transact,
+    Answer, Attempt, Claim, Claimed, Clock, Deadline, DeadlinePassed, Fingerprint, Key, Listed, OnAbandoned, Owner,
+    Scanned, SteadyClock, Store, StoreError, StoreTime, Terms, Transact,
 };
 
 /// Records in a sorted map. Its time is an input, so that tests can move it.
@@ -45,6 +47,13 @@ impl Transact for MapStore {
         Ok(reply)
     }
 
+    async fn scan(&self, after: Option<Key>, limit: NonZeroUsize, _: Deadline) -> Result<Vec<Scanned>, StoreError> {
+        let records = self.records.lock().map_err(|_| StoreError::not_applied("map", "a verb panicked"))?;
+        let now = self.clock.now();
+        let behind = records.range((after.map_or(Unbounded, Excluded), Unbounded)).take(limit.get());
+        Ok(behind.map(|(key, record)| Scanned::Record(Listed::new(*key, record, now))).collect())
+    }
+
     fn now(&self) -> StoreTime {
         self.clock.now()
     }
@@ -68,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("the first arrival:  {first:?}");
     println!("a duplicate:        {:?}", store.claim(&arrival()?, soon()).await?);
     if let Claimed::Acquired { grant, .. } = first {
-        println!("the answer:         {:?}", store.complete(&grant, &Answer::Kept("201".into()), soon()).await?);
+        println!("the answer:         {:?}", store.complete(&grant, &Answer::Kept("201".into()).into(), soon()).await?);
     }
     println!("a later retry:      {:?}", store.claim(&arrival()?, soon()).await?);
     Ok(())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use std::fmt;
 
-use crate::{Fence, StoreTime};
+use crate::{Fence, Retention, StoreTime};
 
 /// The outcome of a completed attempt, opaque to the store.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,12 +14,47 @@ pub enum Answer {
     NotKept(Bytes),
 }
 
+impl Answer {
+    /// The bytes, of an answer or of a tombstone's note.
+    pub const fn as_bytes(&self) -> &Bytes {
+        match self {
+            Self::Kept(bytes) | Self::NotKept(bytes) => bytes,
+        }
+    }
+}
+
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept(bytes) => write!(f, "Kept({} bytes)", bytes.len()),
             Self::NotKept(note) => write!(f, "NotKept({} bytes)", note.len()),
         }
+    }
+}
+
+/// What an owner that is done has recorded.
+///
+/// ```
+/// use idempotency_store::{Answer, Completion, Retention};
+/// use std::time::Duration;
+///
+/// let usual = Completion::from(Answer::Kept("201 Created".into()));
+/// assert_eq!(usual.retention, None);
+/// let short = Completion { retention: Some(Retention::new(Duration::from_secs(600)).unwrap()), ..usual };
+/// assert_eq!(short.answer, Answer::Kept("201 Created".into()));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Completion {
+    /// What every later attempt gets.
+    pub answer: Answer,
+    /// For how long, counted from the recording. `None` keeps the retention that the key was claimed with.
+    pub retention: Option<Retention>,
+}
+
+impl From<Answer> for Completion {
+    /// The answer, for as long as its key is remembered anyway.
+    fn from(answer: Answer) -> Self {
+        Self { answer, retention: None }
     }
 }
 

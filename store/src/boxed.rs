@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, Fence, Grant, Key, Reason,
-    Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
+    Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
 };
 
 type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -26,7 +26,7 @@ type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct BoxStore(Arc<dyn Erased>);
+pub struct BoxStore(Arc<dyn DynStore>);
 
 impl BoxStore {
     /// Erases the type of `store`.
@@ -42,7 +42,7 @@ impl fmt::Debug for BoxStore {
 }
 
 /// [`Store`] with boxed futures. Verb by verb the same; a verb that is missing here does not compile in `BoxStore`.
-trait Erased: Send + Sync {
+trait DynStore: Send + Sync {
     fn claim<'a>(&'a self, claim: &'a Claim, deadline: Deadline) -> Reply<'a, Claimed>;
     fn renew<'a>(&'a self, grant: &'a Grant, deadline: Deadline) -> Reply<'a, Renewed>;
     fn checkpoint<'a>(
@@ -51,7 +51,7 @@ trait Erased: Send + Sync {
         checkpoint: &'a Checkpoint,
         deadline: Deadline,
     ) -> Reply<'a, Checkpointed>;
-    fn complete<'a>(&'a self, grant: &'a Grant, answer: &'a Answer, deadline: Deadline) -> Reply<'a, Recorded>;
+    fn complete<'a>(&'a self, grant: &'a Grant, completion: &'a Completion, deadline: Deadline) -> Reply<'a, Recorded>;
     fn release<'a>(&'a self, attempt: &'a Attempt, fence: Option<Fence>, deadline: Deadline) -> Reply<'a, Released>;
     fn abandon<'a>(&'a self, grant: &'a Grant, reason: Reason, deadline: Deadline) -> Reply<'a, Abandoned>;
     fn resolve<'a>(
@@ -61,10 +61,13 @@ trait Erased: Send + Sync {
         resolution: &'a Resolution,
         deadline: Deadline,
     ) -> Reply<'a, Resolved>;
+    fn inspect(&self, key: Key, deadline: Deadline) -> Reply<'_, Option<Entry>>;
+    fn list<'a>(&'a self, query: &'a Query, deadline: Deadline) -> Reply<'a, Page>;
+    fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Reply<'_, Erased>;
     fn ping(&self, deadline: Deadline) -> Reply<'_, ()>;
 }
 
-impl<S: Store> Erased for S {
+impl<S: Store> DynStore for S {
     fn claim<'a>(&'a self, claim: &'a Claim, deadline: Deadline) -> Reply<'a, Claimed> {
         Box::pin(Store::claim(self, claim, deadline))
     }
@@ -82,8 +85,8 @@ impl<S: Store> Erased for S {
         Box::pin(Store::checkpoint(self, grant, checkpoint, deadline))
     }
 
-    fn complete<'a>(&'a self, grant: &'a Grant, answer: &'a Answer, deadline: Deadline) -> Reply<'a, Recorded> {
-        Box::pin(Store::complete(self, grant, answer, deadline))
+    fn complete<'a>(&'a self, grant: &'a Grant, completion: &'a Completion, deadline: Deadline) -> Reply<'a, Recorded> {
+        Box::pin(Store::complete(self, grant, completion, deadline))
     }
 
     fn release<'a>(&'a self, attempt: &'a Attempt, fence: Option<Fence>, deadline: Deadline) -> Reply<'a, Released> {
@@ -102,6 +105,18 @@ impl<S: Store> Erased for S {
         deadline: Deadline,
     ) -> Reply<'a, Resolved> {
         Box::pin(Store::resolve(self, key, fence, resolution, deadline))
+    }
+
+    fn inspect(&self, key: Key, deadline: Deadline) -> Reply<'_, Option<Entry>> {
+        Box::pin(Store::inspect(self, key, deadline))
+    }
+
+    fn list<'a>(&'a self, query: &'a Query, deadline: Deadline) -> Reply<'a, Page> {
+        Box::pin(Store::list(self, query, deadline))
+    }
+
+    fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Reply<'_, Erased> {
+        Box::pin(Store::erase(self, key, fence, deadline))
     }
 
     fn ping(&self, deadline: Deadline) -> Reply<'_, ()> {
@@ -127,8 +142,13 @@ impl Store for BoxStore {
         self.0.checkpoint(grant, checkpoint, deadline).await
     }
 
-    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
-        self.0.complete(grant, answer, deadline).await
+    async fn complete(
+        &self,
+        grant: &Grant,
+        completion: &Completion,
+        deadline: Deadline,
+    ) -> Result<Recorded, StoreError> {
+        self.0.complete(grant, completion, deadline).await
     }
 
     async fn release(
@@ -152,6 +172,18 @@ impl Store for BoxStore {
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
         self.0.resolve(key, fence, resolution, deadline).await
+    }
+
+    async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
+        self.0.inspect(key, deadline).await
+    }
+
+    async fn list(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
+        self.0.list(query, deadline).await
+    }
+
+    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.0.erase(key, fence, deadline).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@
 //! | 4 | 4 | attempts |
 //! | 8 | 8 | fence |
 //! | 16 | 8 | lease, milliseconds |
-//! | 24 | 8 | retention, milliseconds |
+//! | 24 | 8 | retention, milliseconds; of a completed record, that of its answer |
 //! | 32 | 16 | owner |
 //! | 48 | 16 | binding: the first half of the key |
 //! | 64 | 32 | fingerprint |
@@ -28,6 +28,8 @@
 use bytes::Bytes;
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+use crate::Retention;
 use crate::record::{Record, State};
 use crate::{Answer, Checkpoint, Fence, Fingerprint, Key, Owner, Reason, StoreTime, Terms};
 
@@ -85,22 +87,39 @@ pub fn encode_into(key: &Key, record: &Record, out: &mut Vec<u8>) {
 ///
 /// [`CodecError`] for anything but the bytes of a record of this key; never panics.
 pub fn decode(key: &Key, since: StoreTime, bytes: &Bytes) -> Result<Record, CodecError> {
-    let mut rest = bytes.as_ref();
+    read(key, since, bytes, |kind| {
+        let payload = bytes.slice(HEADER_LEN..);
+        read_state(kind, payload)
+    })
+}
+
+/// Reads the record without its payload, for listings: it is in its state, with no answer and no checkpoint.
+#[cfg(any(feature = "embedded", feature = "redis"))]
+pub(crate) fn outline(key: &Key, since: StoreTime, header: &[u8]) -> Result<Record, CodecError> {
+    read(key, since, header, |[state, reason, _]| read_state([state, reason, 0], Bytes::new()))
+}
+
+fn read(
+    key: &Key,
+    since: StoreTime,
+    mut rest: &[u8],
+    read_state: impl FnOnce([u8; 3]) -> Result<State, CodecError>,
+) -> Result<Record, CodecError> {
     let [version] = take(&mut rest)?;
     if version != VERSION {
         return Err(CodecError::UnknownVersion(version));
     }
-    let [state, reason, is_checkpoint] = take(&mut rest)?;
+    let kind = take(&mut rest)?;
     let attempts = u32::from_be_bytes(take(&mut rest)?);
     let fence = Fence::new(u64::from_be_bytes(take(&mut rest)?));
-    let terms = terms(u64::from_be_bytes(take(&mut rest)?), u64::from_be_bytes(take(&mut rest)?))?;
+    let (lease, retention) = (u64::from_be_bytes(take(&mut rest)?), u64::from_be_bytes(take(&mut rest)?));
     let owner = Owner::new(take(&mut rest)?);
     if take(&mut rest)? != key.binding() {
         return Err(CodecError::NotBound);
     }
     let fingerprint = Fingerprint::new(take(&mut rest)?);
-    let payload = bytes.slice(HEADER_LEN..);
-    let state = read_state(state, reason, is_checkpoint, payload)?;
+    let state = read_state(kind)?;
+    let terms = terms(&state, lease, retention)?;
     Ok(Record { state, owner, fence, attempts, fingerprint, terms, since })
 }
 
@@ -143,7 +162,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn read_state(state: u8, reason: u8, is_checkpoint: u8, payload: Bytes) -> Result<State, CodecError> {
+fn read_state([state, reason, is_checkpoint]: [u8; 3], payload: Bytes) -> Result<State, CodecError> {
     match (state, reason, is_checkpoint) {
         (1, 0, noted) => Ok(State::InFlight { checkpoint: read_checkpoint(noted, payload)? }),
         (KEPT, 0, 0) => Ok(State::Completed(Answer::Kept(payload))),
@@ -192,9 +211,19 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn terms(lease: u64, retention: u64) -> Result<Terms, CodecError> {
-    Terms::new(Duration::from_millis(lease), Duration::from_millis(retention))
-        .map_err(|_| CodecError::Damaged("terms that nobody can claim on"))
+fn terms(state: &State, lease: u64, retention: u64) -> Result<Terms, CodecError> {
+    let (lease, retention) = (Duration::from_millis(lease), Duration::from_millis(retention));
+    let terms = match state {
+        State::Completed(_) => Terms::of_completed(lease, retention),
+        _ => Terms::new(lease, retention),
+    };
+    terms.map_err(|_| CodecError::Damaged("terms that nobody can claim on"))
+}
+
+/// The retention of an answer as it stands in its record.
+#[cfg(feature = "redis")]
+pub(crate) fn retention(retention: Retention) -> [u8; 8] {
+    millis(retention.get()).to_be_bytes()
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], CodecError> {

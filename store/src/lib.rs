@@ -35,7 +35,7 @@
 //! // A second one, meanwhile, does not.
 //! assert!(matches!(store.claim(&arrival()?, soon()).await?, Claimed::InFlight { .. }));
 //! // The first one is done; whoever asks from now on gets its answer.
-//! store.complete(&grant, &Answer::Kept("201 Created".into()), soon()).await?;
+//! store.complete(&grant, &Answer::Kept("201 Created".into()).into(), soon()).await?;
 //! let Claimed::Completed(completed) = store.claim(&arrival()?, soon()).await? else { panic!() };
 //! assert_eq!(completed.answer, Answer::Kept("201 Created".into()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -136,13 +136,17 @@
 //!
 //! # Write your own store
 //!
-//! If your engine can read and write one record atomically, implement [`Transact`]: three methods, of which one does
+//! If your engine can read and write one record atomically, implement [`Transact`]: four methods, of which two do
 //! something. [`Store`] comes with it.
 //!
 //! ```
 //! use idempotency_store::record::{Record, Transition};
-//! use idempotency_store::{Clock, Deadline, DeadlinePassed, Key, SteadyClock, StoreError, StoreTime, Transact};
+//! use idempotency_store::{
+//!     Clock, Deadline, DeadlinePassed, Key, Listed, Scanned, SteadyClock, StoreError, StoreTime, Transact,
+//! };
 //! use std::collections::BTreeMap;
+//! use std::num::NonZeroUsize;
+//! use std::ops::Bound::{Excluded, Unbounded};
 //! use std::sync::Mutex;
 //!
 //! struct MapStore {
@@ -165,6 +169,18 @@
 //!             records.insert(key, record);
 //!         }
 //!         Ok(reply)
+//!     }
+//!
+//!     async fn scan(
+//!         &self,
+//!         after: Option<Key>,
+//!         limit: NonZeroUsize,
+//!         _: Deadline,
+//!     ) -> Result<Vec<Scanned>, StoreError> {
+//!         let records = self.records.lock().map_err(|_| StoreError::not_applied("map", "poisoned"))?;
+//!         let now = self.clock.now();
+//!         let behind = records.range((after.map_or(Unbounded, Excluded), Unbounded)).take(limit.get());
+//!         Ok(behind.map(|(key, record)| Scanned::Record(Listed::new(*key, record, now))).collect())
 //!     }
 //!
 //!     fn now(&self) -> StoreTime {
@@ -206,9 +222,11 @@ pub mod codec;
 pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+mod entry;
 mod error;
 mod ids;
 mod lease;
+mod listing;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod record;
@@ -221,18 +239,20 @@ mod verbs;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConfig, RedisConfigError, RedisConnectError, RedisStore};
-pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed};
+pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed, Completion};
 pub use boxed::BoxStore;
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
+pub use entry::{Entry, Standing};
 pub use error::{DeadlinePassed, ErrorKind, StoreError};
 pub use ids::{Fence, Fingerprint, Key, Owner, RandomError};
-pub use lease::{Attempt, Grant, Lease, Terms, TermsError};
+pub use lease::{Attempt, Grant, Lease, Retention, Terms, TermsError};
+pub use listing::{Cursor, CursorError, ForeignCursor, Listed, Page, Query, Scanned};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, StoreFull};
 pub use store::{Store, Transact};
 pub use time::{Clock, Deadline, ManualClock, SteadyClock, StoreTime};
 pub use verbs::{
-    Abandoned, Checkpointed, Claim, Claimed, Loss, OnAbandoned, Reason, Recorded, Released, Renewed, Resolution,
-    Resolved,
+    Abandoned, Checkpointed, Claim, Claimed, Erased, Indeterminate, Loss, OnAbandoned, Reason, Recorded, Released,
+    Renewed, Resolution, Resolved,
 };

@@ -1,12 +1,13 @@
 //! A bounded store in this process's memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::record::{Record, Transition};
-use crate::{Clock, Deadline, DeadlinePassed, Key, SteadyClock, StoreError, StoreTime, Transact};
+use crate::{Clock, Deadline, DeadlinePassed, Key, Listed, Scanned, SteadyClock, StoreError, StoreTime, Transact};
 
 const NAME: &str = "memory";
 
@@ -115,6 +116,19 @@ impl Transact for MemoryStore {
         Ok(reply)
     }
 
+    async fn scan(
+        &self,
+        after: Option<Key>,
+        limit: NonZeroUsize,
+        deadline: Deadline,
+    ) -> Result<Vec<Scanned>, StoreError> {
+        in_time(deadline)?;
+        let records = self.0.records();
+        let now = self.0.clock.now();
+        let behind = records.by_key.range((after.map_or(Unbounded, Excluded), Unbounded)).take(limit.get());
+        Ok(behind.map(|(key, record)| Scanned::Record(Listed::new(*key, record, now))).collect())
+    }
+
     fn now(&self) -> StoreTime {
         self.0.clock.now()
     }
@@ -141,7 +155,8 @@ fn in_time(deadline: Deadline) -> Result<(), StoreError> {
 /// The records and, for each of them, when it expires.
 #[derive(Default)]
 struct Records {
-    by_key: HashMap<Key, Record>,
+    /// Sorted, so that a page of a listing costs what it holds and not what the store holds.
+    by_key: BTreeMap<Key, Record>,
     by_expiry: BTreeSet<(StoreTime, Key)>,
 }
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 pub use crate::state::{RELEASED_TOMBSTONE, Record, State};
 use crate::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Fence, Grant, Loss, OnAbandoned, Owner,
-    Reason, Recorded, Released, Renewed, Resolution, Resolved, StoreTime, Terms,
+    Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Entry, Erased, Fence, Fingerprint, Grant,
+    Key, Loss, OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, Standing, StoreTime,
+    Terms,
 };
 
 /// A caller's high-water that is further ahead of the store's clock than this is not spread to other keys.
@@ -76,7 +77,7 @@ pub fn claim(current: Option<&Record>, now: StoreTime, claim: &Claim) -> Transit
 
 /// A claim on a key that another attempt holds or held.
 fn claim_held(record: &Record, now: StoreTime, claim: &Claim) -> Transition<Claimed> {
-    let Some(checkpoint) = record.indeterminate(now) else {
+    let Some(known) = record.indeterminate(now) else {
         return Transition::keep(Claimed::InFlight { remaining: record.remaining(now) });
     };
     match claim.on_abandoned {
@@ -84,10 +85,10 @@ fn claim_held(record: &Record, now: StoreTime, claim: &Claim) -> Transition<Clai
         OnAbandoned::Reexecute { max_attempts }
             if record.attempts < max_attempts.get() && record.owner != claim.attempt.owner =>
         {
-            acquire(claim, now, Some(record.fence), record.attempts.saturating_add(1), checkpoint.clone())
+            acquire(claim, now, Some(record.fence), record.attempts.saturating_add(1), known.checkpoint)
         }
         // The fence stays: a paused owner that comes back can still complete.
-        _ => Transition::keep(Claimed::Indeterminate { fence: record.fence, attempts: record.attempts }),
+        _ => Transition::keep(Claimed::Indeterminate(known)),
     }
 }
 
@@ -146,22 +147,29 @@ pub fn renew(current: Option<&Record>, now: StoreTime, issued_at: StoreTime, gra
 }
 
 /// Records the answer, even past the lease's deadline as long as nobody took over.
+///
+/// The record's retention becomes that of the answer, if it has its own. Whether a lost record is written again does not
+/// depend on it: the key was to be remembered for the grant's retention while its owner ran.
 pub fn complete(
     current: Option<&Record>,
     now: StoreTime,
     issued_at: StoreTime,
     grant: &Grant,
-    answer: &Answer,
+    completion: &Completion,
 ) -> Transition<Recorded> {
-    let state = State::Completed(answer.clone());
+    let completed = |record: Record| {
+        let terms = completion.retention.map_or(record.terms, |retention| record.terms.keeping(retention));
+        Record { terms, ..record }
+    };
+    let state = State::Completed(completion.answer.clone());
     match live(current, now) {
         None if may_recreate(now, issued_at, grant) => {
-            Transition::put(Record::of_grant(grant, state, now), Recorded::Recreated)
+            Transition::put(completed(Record::of_grant(grant, state, now)), Recorded::Recreated)
         }
         None => Transition::keep(Recorded::Lost(Loss::Absent)),
         Some(record) => match &record.state {
             State::InFlight { .. } | State::Indeterminate { .. } if record.is_held_by(grant) => {
-                Transition::put(record.with_state(state, now), Recorded::Recorded)
+                Transition::put(completed(record.with_state(state, now)), Recorded::Recorded)
             }
             State::Completed(_) if record.is_held_by(grant) => Transition::keep(Recorded::Recorded),
             _ => Transition::keep(Recorded::Lost(record.loss(now, grant.attempt.fingerprint))),
@@ -271,4 +279,27 @@ pub fn resolve(
         Resolution::NotExecuted => record.with_state(State::Released, now),
     };
     Transition::put(resolved, Resolved::Resolved)
+}
+
+/// Looks, and writes nothing.
+pub fn inspect(current: Option<&Record>, now: StoreTime, key: Key) -> Transition<Option<Entry>> {
+    Transition::keep(live(current, now).map(|record| Entry { key, record: record.clone(), at: now }))
+}
+
+/// Forgets a key that nobody runs, if it still is the one that was looked at. What stays for a minute is a tombstone with
+/// its fence, of no owner: what the last owner sent before cannot settle the key any more.
+pub fn erase(current: Option<&Record>, now: StoreTime, fence: Fence) -> Transition<Erased> {
+    let Some(record) = live(current, now) else {
+        return Transition::keep(Erased::Absent);
+    };
+    match record.standing(now) {
+        _ if record.fence != fence => Transition::keep(Erased::Conflict),
+        Standing::InFlight => Transition::keep(Erased::InFlight { remaining: record.remaining(now) }),
+        Standing::Released if record.owner == Owner::NOBODY => Transition::keep(Erased::Erased),
+        _ => {
+            let nobodys =
+                Attempt { key: Key::new([0; 32]), owner: Owner::NOBODY, fingerprint: Fingerprint::new([0; 32]) };
+            Transition::put(Record { fence, ..tombstone(now, &nobodys, None) }, Erased::Erased)
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{Answer, Attempt, Checkpoint, Completed, Fence, Fingerprint, Grant, Loss, Owner, Reason, StoreTime, Terms};
+use crate::{
+    Answer, Attempt, Checkpoint, Completed, Fence, Fingerprint, Grant, Indeterminate, Loss, Owner, Reason, Standing,
+    StoreTime, Terms,
+};
 
 /// How long a released key refuses delayed packets of the attempt that released it.
 pub const RELEASED_TOMBSTONE: Duration = Duration::from_secs(60);
@@ -20,7 +23,7 @@ pub struct Record {
     pub attempts: u32,
     /// What the request was.
     pub fingerprint: Fingerprint,
-    /// The terms that the key was claimed on.
+    /// The terms that the key was claimed on; of a completed one, with the retention of its answer.
     pub terms: Terms,
     /// When the state began, or the lease was renewed.
     pub since: StoreTime,
@@ -61,6 +64,27 @@ impl Record {
         self.terms.lease().saturating_sub(now.since(self.since))
     }
 
+    /// Where in its life the key is at this time: in flight and past the lease is indeterminate.
+    ///
+    /// Expiry is not judged here; see [`Record::expires_at`].
+    pub fn standing(&self, now: StoreTime) -> Standing {
+        match &self.state {
+            State::InFlight { .. } if self.has_lapsed(now) => Standing::Indeterminate,
+            State::InFlight { .. } => Standing::InFlight,
+            State::Completed(_) => Standing::Completed,
+            State::Indeterminate { .. } => Standing::Indeterminate,
+            State::Released => Standing::Released,
+        }
+    }
+
+    /// Why an owner gave up, if one has said so.
+    pub const fn reason(&self) -> Option<Reason> {
+        match self.state {
+            State::Indeterminate { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
     pub(crate) fn has_lapsed(&self, now: StoreTime) -> bool {
         self.remaining(now).is_zero()
     }
@@ -77,13 +101,20 @@ impl Record {
         Grant { attempt, fence: self.fence, number: self.attempts, terms: self.terms }
     }
 
-    /// The checkpoint of a key that nobody runs: marked indeterminate, or in flight and lapsed.
-    pub(crate) fn indeterminate(&self, now: StoreTime) -> Option<&Option<Checkpoint>> {
-        match &self.state {
-            State::Indeterminate { checkpoint, .. } => Some(checkpoint),
-            State::InFlight { checkpoint } if self.has_lapsed(now) => Some(checkpoint),
-            _ => None,
-        }
+    /// What is known of a key that nobody runs: marked indeterminate, or in flight and lapsed.
+    pub(crate) fn indeterminate(&self, now: StoreTime) -> Option<Indeterminate> {
+        let checkpoint = match &self.state {
+            State::Indeterminate { checkpoint, .. } => checkpoint,
+            State::InFlight { checkpoint } if self.has_lapsed(now) => checkpoint,
+            _ => return None,
+        };
+        Some(Indeterminate {
+            fence: self.fence,
+            attempts: self.attempts,
+            reason: self.reason(),
+            quiet_for: now.since(self.since),
+            checkpoint: checkpoint.clone(),
+        })
     }
 
     /// How the key stands for an attempt that does not hold it.

@@ -52,14 +52,27 @@ pub enum Claimed {
     /// The key was used for a different request.
     Mismatch,
     /// An owner held the key and nobody knows whether it ran.
-    Indeterminate {
-        /// The fence of that owner; [`Store::resolve`](crate::Store::resolve) asks for it.
-        fence: Fence,
-        /// How many attempts have run.
-        attempts: u32,
-    },
+    Indeterminate(Indeterminate),
     /// This very attempt was released before; the claim was a delayed duplicate and is void.
     Stale,
+}
+
+/// What is known of a key whose last owner is gone: enough for somebody who can find out whether it ran to do so, and to
+/// [`resolve`](crate::Store::resolve) it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Indeterminate {
+    /// The fence of the last owner; [`Store::resolve`](crate::Store::resolve) and [`Store::erase`](crate::Store::erase)
+    /// ask for it.
+    pub fence: Fence,
+    /// How many attempts were granted the key.
+    pub attempts: u32,
+    /// Why the owner gave up; `None` if it did not say so: its lease lapsed.
+    pub reason: Option<Reason>,
+    /// How long ago, on the store's clock, the key was last claimed, renewed or marked. Whether an effect of the last owner
+    /// can still arrive is to be judged by this, and by nothing that the caller's clock says.
+    pub quiet_for: Duration,
+    /// What an owner noted last.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// How the key stands when a verb finds that its caller does not hold it any more.
@@ -167,4 +180,20 @@ pub enum Resolved {
     Resolved,
     /// The key is not indeterminate under that fence any more; look again before deciding anew.
     Conflict,
+}
+
+/// The reply to an erasure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Erased {
+    /// The key is forgotten, and the next request with it runs.
+    Erased,
+    /// An attempt is running; nothing was written. Let it end, or its lease lapse.
+    InFlight {
+        /// The time until its lease lapses.
+        remaining: Duration,
+    },
+    /// The key has another fence than the one that was seen; nothing was written. Look again before deciding anew.
+    Conflict,
+    /// There is no record.
+    Absent,
 }

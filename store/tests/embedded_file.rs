@@ -77,7 +77,7 @@ async fn sweeping_removes_what_has_expired_and_nothing_that_lives() {
     assert!((1..=32).contains(&store.sweep(1000, soon()).await.unwrap()));
     // The one that was asked for again, and the younger one.
     assert_eq!(count(&store).await, 2);
-    assert_eq!(store.complete(&renewed, &Answer::Kept(Bytes::new()), soon()).await.unwrap(), Recorded::Recorded);
+    assert_eq!(store.complete(&renewed, &Answer::Kept(Bytes::new()).into(), soon()).await.unwrap(), Recorded::Recorded);
 
     clock.advance(RETENTION);
     assert_eq!(store.sweep(1000, soon()).await.unwrap(), 2);
@@ -141,7 +141,7 @@ async fn a_restart_keeps_every_state() {
     acquire(&store, 1).await;
     let done = acquire(&store, 2).await;
     let answer = Answer::Kept(Bytes::from_static(b"answer"));
-    store.complete(&done, &answer, soon()).await.unwrap();
+    store.complete(&done, &answer.clone().into(), soon()).await.unwrap();
     let given_back = acquire(&store, 3).await;
     store.release(&given_back.attempt, None, soon()).await.unwrap();
     store.close().await;
@@ -206,7 +206,7 @@ async fn a_damaged_record_is_neither_executed_nor_overwritten() {
     let clock = Arc::new(ManualClock::new());
     let store = open(&path, &clock).await;
     let grant = acquire(&store, 1).await;
-    store.complete(&grant, &Answer::Kept(Bytes::from_static(b"answer")), soon()).await.unwrap();
+    store.complete(&grant, &Answer::Kept(Bytes::from_static(b"answer")).into(), soon()).await.unwrap();
     acquire(&store, 2).await;
     store.close().await;
 
@@ -219,7 +219,7 @@ async fn a_damaged_record_is_neither_executed_nor_overwritten() {
         let kinds = [
             store.claim(&claim(1, 2), soon()).await.unwrap_err().kind(),
             store.renew(&grant, soon()).await.unwrap_err().kind(),
-            store.complete(&grant, &Answer::Kept(Bytes::new()), soon()).await.unwrap_err().kind(),
+            store.complete(&grant, &Answer::Kept(Bytes::new()).into(), soon()).await.unwrap_err().kind(),
             store.release(&grant.attempt, None, soon()).await.unwrap_err().kind(),
         ];
         assert_eq!(kinds, [ErrorKind::Corrupt; 4], "byte {at}");
@@ -239,7 +239,7 @@ async fn a_byte_that_rots_in_the_file_is_noticed() {
     let clock = Arc::new(ManualClock::new());
     let store = open(&path, &clock).await;
     let grant = acquire(&store, 1).await;
-    store.complete(&grant, &Answer::Kept(Bytes::from(vec![0xA5; 3000])), soon()).await.unwrap();
+    store.complete(&grant, &Answer::Kept(Bytes::from(vec![0xA5; 3000])).into(), soon()).await.unwrap();
     store.close().await;
     let mut file = fs::read(&path).unwrap();
     // Every place where the answer stands, pages that were freed included.

@@ -46,7 +46,7 @@ async fn fill(store: &EmbeddedStore, keys: std::ops::Range<u8>) {
             panic!("a fresh key was not granted");
         };
         let answer = Answer::Kept(Bytes::from(vec![key; 3000]));
-        store.complete(&grant, &answer, soon()).await.unwrap();
+        store.complete(&grant, &answer.clone().into(), soon()).await.unwrap();
     }
 }
 

@@ -12,9 +12,11 @@
 
 mod fixtures;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
+use std::num::NonZeroUsize;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,12 +24,12 @@ use std::time::Duration;
 use idempotency_store::conformance::history::{self, Step};
 use idempotency_store::conformance::{Boxed, Fixture, run};
 use idempotency_store::record::{Record, Transition};
-use idempotency_store::{Clock, Deadline, Key, ManualClock, StoreError, StoreTime, Transact};
+use idempotency_store::{Clock, Deadline, Key, Listed, ManualClock, Scanned, StoreError, StoreTime, Transact};
 use proptest::prelude::*;
 
 /// The pure transitions over a map: what every other store is compared with, compared with itself on another clock.
 struct Pure {
-    records: Mutex<HashMap<Key, Record>>,
+    records: Mutex<BTreeMap<Key, Record>>,
     clock: ManualClock,
 }
 
@@ -41,6 +43,13 @@ impl Transact for Pure {
         let Transition { write, reply } = transition(records.get(&key), self.clock.now());
         records.extend(write.map(|record| (key, record)));
         Ok(reply)
+    }
+
+    async fn scan(&self, after: Option<Key>, limit: NonZeroUsize, _: Deadline) -> Result<Vec<Scanned>, StoreError> {
+        let records = self.records.lock().unwrap();
+        let now = self.clock.now();
+        let behind = records.range((after.map_or(Unbounded, Excluded), Unbounded)).take(limit.get());
+        Ok(behind.map(|(key, record)| Scanned::Record(Listed::new(*key, record, now))).collect())
     }
 
     fn now(&self) -> StoreTime {

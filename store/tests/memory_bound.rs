@@ -60,7 +60,7 @@ async fn a_full_store_refuses_new_keys_and_serves_the_known_ones() {
     assert_eq!(store.len(), 2);
 
     let answer = Answer::Kept(Bytes::from_static(b"answer"));
-    assert_eq!(store.complete(&first, &answer, soon()).await.unwrap(), Recorded::Recorded);
+    assert_eq!(store.complete(&first, &answer.clone().into(), soon()).await.unwrap(), Recorded::Recorded);
     assert!(matches!(store.claim(&claim(1), soon()).await.unwrap(), Claimed::Completed(_)));
     let released = store.release(&second.attempt, Some(second.fence), soon()).await.unwrap();
     assert_eq!(released, Released::Released);
@@ -95,7 +95,7 @@ async fn a_renewed_record_outlives_its_first_expiry() {
     clock.advance(RETENTION / 2);
     store.ping(soon()).await.unwrap();
     assert_eq!(store.len(), 1);
-    assert!(matches!(store.claim(&claim(1), soon()).await.unwrap(), Claimed::Indeterminate { .. }));
+    assert!(matches!(store.claim(&claim(1), soon()).await.unwrap(), Claimed::Indeterminate(_)));
 }
 
 #[tokio::test]

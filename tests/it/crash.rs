@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idempotency_tests::alone::Alone;
+use idempotency_tests::alone::{Alone, Special};
 use idempotency_tests::{
     Backend, Bank, Downstream, Gate, Relay, Reply, Server, eventually, on_each_store, reply, try_reply,
 };
@@ -16,6 +16,7 @@ on_each_store!(
     s29_killed_after_the_effect_a_retry_within_the_lease_is_in_flight,
     s29_killed_after_the_effect_a_retry_after_the_lease_is_indeterminate,
     s30_an_answer_that_was_recorded_and_never_sent_is_replayed,
+    s33_a_panic_that_aborts_the_process_leaves_the_outcome_unknown,
     s48_an_outcome_that_was_never_recorded_stays_unknown,
 );
 
@@ -114,6 +115,29 @@ async fn s30_an_answer_that_was_recorded_and_never_sent_is_replayed(backend: imp
     assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, true));
     assert!(retry.json()["receipt"].as_str().unwrap().starts_with("1-"));
     assert_eq!((downstream.entries().await, downstream.effects().await), (1, 1));
+}
+
+/// As 29: a build with `panic = "abort"` has nobody left to mark the key.
+async fn s33_a_panic_that_aborts_the_process_leaves_the_outcome_unknown(backend: impl Backend) {
+    let downstream = Downstream::start().await;
+    let start = |lease| {
+        let special = [Special::AbortOnPanic];
+        let (served, downstream) = (backend.served(), downstream.clone());
+        async move { Alone::start_with(APP, &served, &downstream, [lease, LONG], &special).await }
+    };
+    let app = start(SHORT * 4).await;
+    assert!(try_reply(app.post("/panic", "key-1")).await.is_err(), "the process survived its panic");
+    let app = start(SHORT * 4).await;
+    until_indeterminate(|| app.send("/panic", "key-1")).await;
+    app.send("/panic", "key-1").await.expect_rejection(409, "indeterminate");
+    assert_eq!((downstream.entries().await, downstream.effects().await), (1, 1));
+    app.kill().await;
+
+    let app = start(LONG).await;
+    assert!(try_reply(app.post("/panic", "key-2")).await.is_err(), "the process survived its panic");
+    let app = start(LONG).await;
+    app.send("/panic", "key-2").await.expect_rejection(409, "in-flight");
+    assert_eq!((downstream.entries().await, downstream.effects().await), (2, 2));
 }
 
 async fn s48_an_outcome_that_was_never_recorded_stays_unknown(backend: impl Backend) {

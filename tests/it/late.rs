@@ -35,7 +35,7 @@ async fn s27_what_a_superseded_owner_asks_late_changes_nothing(backend: impl Bac
         assert!(matches!(store.release(&old.attempt, fence, soon()).await, Ok(Released::Lost(_))));
     }
     let answer = Answer::Kept("the new owner's".into());
-    assert_eq!(store.complete(&new, &answer, soon()).await.unwrap(), Recorded::Recorded);
+    assert_eq!(store.complete(&new, &answer.clone().into(), soon()).await.unwrap(), Recorded::Recorded);
     let Ok(Claimed::Completed(completed)) = store.claim(&claim(1), soon()).await else { panic!("not completed") };
     assert_eq!((completed.answer, completed.fence), (answer, new.fence));
 }

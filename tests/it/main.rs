@@ -40,6 +40,7 @@ mod shutdown;
 mod store_down;
 mod storm;
 mod storm_report;
+mod takeover;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");

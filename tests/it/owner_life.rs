@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use idempotency_store::{Deadline, Resolution, Resolved, Store};
-use idempotency_tests::{App, Backend, Fault, Gate, Verb, on_each_store, patient, reply};
+use idempotency_store::{Deadline, Reason, Resolved, Store};
+use idempotency_tests::{App, Backend, Downstream, Fault, Gate, Verb, on_each_store, patient, reply};
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use tower_idempotency::{Abandoned, OnAbandoned, RecordedAnswer, Resolution};
 
 on_each_store!(
     s21_a_renewed_lease_outlasts_its_term,
@@ -13,6 +15,9 @@ on_each_store!(
     s26_an_overtaken_owner_changes_nothing_and_tells_the_winners_answer,
     s32_a_panic_leaves_the_outcome_unknown,
     s32_whoever_knows_better_may_let_it_run_again,
+    s32_a_resolver_that_finds_nothing_lets_the_retry_run,
+    s32_a_resolver_that_finds_the_effect_gives_the_retry_its_answer,
+    s38_a_runtime_that_is_dropped_leaves_what_ran_in_flight,
 );
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -21,7 +26,7 @@ const LEASE: Duration = Duration::from_secs(30);
 async fn resolve_as_not_executed(app: &App) -> Resolved {
     let lease = app.runs()[0].lease.unwrap();
     let deadline = Deadline::after(Duration::from_secs(10));
-    app.store.resolve(lease.key, lease.fence, &Resolution::NotExecuted, deadline).await.unwrap()
+    app.store.resolve(lease.key, lease.fence, &idempotency_store::Resolution::NotExecuted, deadline).await.unwrap()
 }
 
 /// The layer renews at a third of the lease, in real time; between two renewals nearly a whole lease passes for the store,
@@ -99,6 +104,58 @@ async fn s26_an_overtaken_owner_changes_nothing_and_tells_the_winners_answer(bac
     overtaken.await.unwrap().expect_replay_of(&winner, &[]);
     other.send("/charge", "key-1").await.expect_replay_of(&winner, &[]);
     assert_eq!(app.downstream.entries().await, 2);
+}
+
+async fn s32_a_resolver_that_finds_nothing_lets_the_retry_run(backend: impl Backend) {
+    let resolve = || OnAbandoned::resolve(|_| async { Resolution::NotExecuted });
+    let app = App::on(&backend).layer(move |layer| layer.on_abandoned(resolve())).start().await;
+    for run in 1..=3 {
+        app.send("/panic", "key-1").await.expect_rejection(500, "handler-panicked");
+        assert_eq!((app.exec(), app.faults.applied(Verb::Resolve)), (run, run - 1));
+    }
+    assert!(app.fences().is_sorted_by(|earlier, later| earlier < later));
+}
+
+/// The resolver asks the downstream by the derived key, as a service would.
+async fn s32_a_resolver_that_finds_the_effect_gives_the_retry_its_answer(backend: impl Backend) {
+    let downstream = Downstream::start().await;
+    let asked = downstream.clone();
+    let find = move |abandoned: Abandoned| {
+        let downstream = asked.clone();
+        async move {
+            let executed = downstream.keys().await.contains(&abandoned.downstream_key("effect"));
+            assert!(executed && abandoned.reason() == Some(Reason::Panic), "{abandoned:?}");
+            let (status, headers) = (StatusCode::CREATED, HeaderMap::new());
+            Resolution::Completed(RecordedAnswer { status, headers, body: "found".into(), trailers: None })
+        }
+    };
+    let app = App::on(&backend).downstream(&downstream);
+    let app = app.layer(move |layer| layer.on_abandoned(OnAbandoned::resolve(find))).start().await;
+    app.send("/panic", "key-1").await.expect_rejection(500, "handler-panicked");
+    let other = App::on(&backend).beside(&app).start().await;
+    for server in [&app, &app, &other] {
+        let answer = server.send("/panic", "key-1").await;
+        assert_eq!((answer.status, &answer.body[..], answer.is_replay()), (StatusCode::CREATED, &b"found"[..], true));
+    }
+    assert_eq!((app.exec(), downstream.effects().await, app.faults.applied(Verb::Resolve)), (1, 1, 1));
+}
+
+/// As 29, in one process: nobody drains, nothing is awaited, and every task is gone.
+async fn s38_a_runtime_that_is_dropped_leaves_what_ran_in_flight(backend: impl Backend) {
+    let other = App::start(&backend).await;
+    let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let builder = App::on(&backend).beside(&other);
+    let app = dying.spawn(builder.start()).await.unwrap();
+    let unanswered = app.send_until_held("/held-after", "key-1").await;
+    tokio::task::spawn_blocking(move || drop(dying)).await.unwrap();
+    // With its runtime its connections are gone.
+    assert!(unanswered.await.is_err(), "it was answered after its runtime was gone");
+    other.send("/held-after", "key-1").await.expect_rejection(409, "in-flight");
+    backend.advance(LEASE * 3).await;
+    for _ in 0..2 {
+        other.send("/held-after", "key-1").await.expect_rejection(409, "indeterminate");
+    }
+    assert_eq!((other.downstream.entries().await, other.downstream.effects().await), (1, 1));
 }
 
 async fn s32_a_panic_leaves_the_outcome_unknown(backend: impl Backend) {

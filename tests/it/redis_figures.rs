@@ -33,7 +33,7 @@ async fn a_key_with_a_short_answer_takes_at_most_600_bytes() {
     let own = Own::open().await;
     let grant = acquire(&own.store, &claim(1)).await;
     let answer = Answer::Kept(Bytes::from(vec![b'a'; 200]));
-    assert_eq!(own.store.complete(&grant, &answer, soon()).await.unwrap(), Recorded::Recorded);
+    assert_eq!(own.store.complete(&grant, &answer.clone().into(), soon()).await.unwrap(), Recorded::Recorded);
     let bytes = own.server.memory_usage(&own.record().await).await;
     println!("redis: a key with an answer of 200 bytes takes {bytes} bytes");
     assert!(bytes <= 600, "{bytes}");

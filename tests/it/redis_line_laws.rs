@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use idempotency_store::conformance::{Fixture, history};
 use idempotency_store::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, ErrorKind, Fence, Grant, Key,
-    Reason, Recorded, RedisStore, Released, Renewed, Resolution, Resolved, Store, StoreError,
+    Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, ErrorKind,
+    Fence, Grant, Key, Page, Query, Reason, Recorded, RedisStore, Released, Renewed, Resolution, Resolved, Store,
+    StoreError,
 };
 use idempotency_tests::redis_proxy::RedisProxy;
 use idempotency_tests::resp::Command;
@@ -51,8 +52,8 @@ impl Store for Persistent {
         persist(deadline, || self.0.checkpoint(grant, note, deadline)).await
     }
 
-    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
-        persist(deadline, || self.0.complete(grant, answer, deadline)).await
+    async fn complete(&self, grant: &Grant, done: &Completion, deadline: Deadline) -> Result<Recorded, StoreError> {
+        persist(deadline, || self.0.complete(grant, done, deadline)).await
     }
 
     async fn release(&self, of: &Attempt, fence: Option<Fence>, deadline: Deadline) -> Result<Released, StoreError> {
@@ -75,6 +76,18 @@ impl Store for Persistent {
         let resolved = persist(deadline, || self.0.resolve(key, fence, resolution, deadline)).await;
         self.1.store(false, Ordering::SeqCst);
         resolved
+    }
+
+    async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
+        persist(deadline, || self.0.inspect(key, deadline)).await
+    }
+
+    async fn list(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
+        persist(deadline, || self.0.list(query, deadline)).await
+    }
+
+    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
+        persist(deadline, || self.0.erase(key, fence, deadline)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

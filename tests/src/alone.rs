@@ -1,6 +1,7 @@
 //! The application in a process of its own, on a store that outlives it, told from outside how its store fails: for what only a
 //! process that dies at a chosen point can show.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use idempotency_store::{BoxStore, EmbeddedStore, RedisStore};
 use reqwest::RequestBuilder;
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tower_idempotency::{IdempotencyLayer, Scope, Secret};
+use tower_idempotency::{IdempotencyLayer, OnAbandoned, Scope, Secret};
 
 use crate::app::{MERCHANT, SECRET, patient};
 use crate::handlers::Handlers;
@@ -36,8 +37,22 @@ impl Alone {
         lease: Duration,
         completion_wait: Duration,
     ) -> Self {
-        let [lease, wait] = [lease, completion_wait].map(|duration| duration.as_millis().to_string());
-        let command: Command = process::command(program, [served, &downstream.url(), &lease, &wait]);
+        Self::start_with(program, served, downstream, [lease, completion_wait], &[]).await
+    }
+
+    /// As [`Alone::start`], with the two durations in that order, and with what is special about it.
+    pub async fn start_with(
+        program: &str,
+        served: &str,
+        downstream: &Downstream,
+        durations: [Duration; 2],
+        special: &[Special],
+    ) -> Self {
+        let [lease, wait] = durations.map(|duration| duration.as_millis().to_string());
+        let special: Vec<String> = special.iter().map(ToString::to_string).collect();
+        let downstream = downstream.url();
+        let arguments = [served, &downstream, &lease, &wait].into_iter().chain(special.iter().map(String::as_str));
+        let command: Command = process::command(program, arguments);
         let http = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().expect("a client");
         Self { process: Process::start(command).await, http }
     }
@@ -81,13 +96,47 @@ impl Alone {
     }
 }
 
+/// What may be special about an application in a process of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Special {
+    /// A panic ends the process, as in a build with `panic = "abort"`: nothing is unwound and no destructor runs.
+    AbortOnPanic,
+    /// Abandoned keys are run again, so many times in all.
+    Reexecute(u32),
+}
+
+impl fmt::Display for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AbortOnPanic => f.write_str("abort-on-panic"),
+            Self::Reexecute(attempts) => write!(f, "reexecute:{attempts}"),
+        }
+    }
+}
+
+/// The policy that the arguments name; and a panic ends the process from now on if they say so.
+fn specialised(arguments: &[String]) -> OnAbandoned {
+    let mut policy = OnAbandoned::refuse();
+    for argument in arguments {
+        if argument == "abort-on-panic" {
+            std::panic::set_hook(Box::new(|_| std::process::abort()));
+        } else if let Some(attempts) = argument.strip_prefix("reexecute:") {
+            policy = OnAbandoned::reexecute(attempts.parse().expect("a number")).expect("a sensible number");
+        } else {
+            panic!("{argument} is nothing special");
+        }
+    }
+    policy
+}
+
 /// The program of [`Alone`]: serves until it is killed.
 pub async fn main() {
     process::die_with_parent();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [served, downstream, lease, wait] = arguments.as_slice() else {
-        panic!("STORE DOWNSTREAM LEASE COMPLETION_WAIT, not {arguments:?}")
+    let [served, downstream, lease, wait, special @ ..] = arguments.as_slice() else {
+        panic!("STORE DOWNSTREAM LEASE COMPLETION_WAIT [SPECIAL].., not {arguments:?}")
     };
+    let on_abandoned = specialised(special);
     let [lease, wait] = [lease, wait].map(|millis| Duration::from_millis(millis.parse().expect("milliseconds")));
 
     let store = Faulty::new(open(served).await);
@@ -95,7 +144,7 @@ pub async fn main() {
     let scope = Scope::header(MERCHANT.parse().expect("a name"));
     let layer = IdempotencyLayer::new(store, scope, Secret::new(SECRET).expect("long enough")).required();
     let timing = patient().lease(lease).completion_wait(wait);
-    let layer = layer.timing(timing).expect("sensible durations");
+    let layer = layer.timing(timing).expect("sensible durations").on_abandoned(on_abandoned);
     let control = Router::new()
         .route("/completions/{fault}", post(fail))
         .route("/completed/{times}", get(completed))

@@ -26,7 +26,7 @@ pub const MERCHANT: &str = "x-merchant";
 pub(crate) const SECRET: &str = "one secret for all servers";
 
 /// A running application. Its routes are `/charge` and `/refund` (both charge), `/held-before` and `/held-after` (before
-/// and after their effect, until the gate opens), `/panic`, `/busy` (429), `/fails` (500), `/not-executed`, `/cookie`,
+/// and after their effect, until the gate opens), `/panic`, `/poison` (ends the process), `/busy` (429), `/fails` (500), `/not-executed`, `/cookie`,
 /// `/headers`, `/binary`; and all of them under `/v1` and `/v2`. Each takes every method.
 ///
 /// It ends when it is dropped.
@@ -156,6 +156,12 @@ impl Builder {
     /// Changes whose keys they are.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
+        self
+    }
+
+    /// Works for this downstream instead of one that executes everything.
+    pub fn downstream(mut self, downstream: &Downstream) -> Self {
+        self.downstream = Some(downstream.clone());
         self
     }
 

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use idempotency_store::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, Fence, Grant, Key, Reason,
-    Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
+    Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
 };
 
 use crate::{Count, Gate, within};
@@ -24,12 +24,15 @@ pub enum Verb {
     Release,
     Abandon,
     Resolve,
+    Inspect,
+    List,
+    Erase,
     Ping,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Claim,
         Self::Renew,
         Self::Checkpoint,
@@ -37,6 +40,9 @@ impl Verb {
         Self::Release,
         Self::Abandon,
         Self::Resolve,
+        Self::Inspect,
+        Self::List,
+        Self::Erase,
         Self::Ping,
     ];
 }
@@ -207,8 +213,13 @@ impl<S: Store> Store for Faulty<S> {
         self.call(Verb::Checkpoint, self.store.checkpoint(grant, checkpoint, deadline)).await
     }
 
-    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
-        self.call(Verb::Complete, self.store.complete(grant, answer, deadline)).await
+    async fn complete(
+        &self,
+        grant: &Grant,
+        completion: &Completion,
+        deadline: Deadline,
+    ) -> Result<Recorded, StoreError> {
+        self.call(Verb::Complete, self.store.complete(grant, completion, deadline)).await
     }
 
     async fn release(
@@ -232,6 +243,18 @@ impl<S: Store> Store for Faulty<S> {
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
         self.call(Verb::Resolve, self.store.resolve(key, fence, resolution, deadline)).await
+    }
+
+    async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
+        self.call(Verb::Inspect, self.store.inspect(key, deadline)).await
+    }
+
+    async fn list(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
+        self.call(Verb::List, self.store.list(query, deadline)).await
+    }
+
+    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.call(Verb::Erase, self.store.erase(key, fence, deadline)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

@@ -50,6 +50,7 @@ impl Handlers {
             .route("/held-before", any(held_before))
             .route("/held-after", any(held_after))
             .route("/panic", any(panics))
+            .route("/poison", any(poisons))
             .route("/busy", any(busy))
             .route("/fails", any(fails))
             .route("/not-executed", any(not_executed))
@@ -72,7 +73,9 @@ impl Handlers {
 
     async fn report(&self, at: &str, idempotency: Option<&Idempotency>) {
         let key = idempotency.map(|idempotency| idempotency.downstream_key("effect")).unwrap_or_default();
-        let request = self.http.post(format!("{}/{at}", self.downstream)).header("idempotency-key", key);
+        let fence = idempotency.map(|idempotency| idempotency.fence().get()).unwrap_or_default();
+        let request = self.http.post(format!("{}/{at}", self.downstream));
+        let request = request.header("idempotency-key", key).header("idempotency-fence", fence);
         request.send().await.and_then(reqwest::Response::error_for_status).expect("the downstream takes everything");
     }
 
@@ -110,6 +113,12 @@ async fn panics(State(on): State<Handlers>, idempotency: Option<Idempotency>) ->
     on.enter(idempotency.as_ref()).await;
     on.effect(idempotency.as_ref()).await;
     panic!("a handler that was asked to panic");
+}
+
+/// Takes its whole process with it.
+async fn poisons(State(on): State<Handlers>, idempotency: Option<Idempotency>) -> Response {
+    on.enter(idempotency.as_ref()).await;
+    std::process::abort();
 }
 
 async fn busy(State(on): State<Handlers>, idempotency: Option<Idempotency>) -> Response {

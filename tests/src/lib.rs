@@ -49,7 +49,7 @@ mod wait;
 
 pub use app::{App, Builder, Layer, MERCHANT, patient};
 pub use backend::Backend;
-pub use downstream::Downstream;
+pub use downstream::{Checks, Downstream};
 pub use faults::{Fault, Faults, Faulty, Verb};
 pub use gate::Gate;
 pub use handlers::Run;

@@ -1,5 +1,6 @@
 //! Asking for a key until the reply is known or the budget is spent.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use idempotency_store::{Attempt, Claim, Claimed, Deadline, ErrorKind, Fence, OnAbandoned, Store, StoreError};
@@ -8,7 +9,8 @@ use super::Engine;
 use super::backoff::Backoff;
 use super::tracker::Running;
 
-/// The key was not granted, and whatever the store may still do with the claim is being undone. The work must not run.
+/// The store could not be asked about a key. Nothing was granted, and whatever the store may still do with a claim is being
+/// undone. The work must not run.
 #[derive(Debug)]
 pub(crate) enum Unclaimed {
     /// The store did not answer.
@@ -26,12 +28,16 @@ impl<S: Store> Engine<S> {
     /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
-    pub(crate) async fn claim(self: &Arc<Self>, attempt: Attempt) -> Result<Claimed, Unclaimed> {
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        on_abandoned: OnAbandoned,
+    ) -> Result<Claimed, Unclaimed> {
         let deadline = Deadline::after(self.timing.claim_budget);
         let mut backoff = Backoff::new();
         let mut may_be_applied = false;
         loop {
-            let error = match self.ask(attempt, deadline).await {
+            let error = match self.ask(attempt, on_abandoned, deadline).await {
                 Ok(claimed) => return Ok(claimed),
                 Err(error) => error,
             };
@@ -48,9 +54,13 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    async fn ask(&self, attempt: Attempt, deadline: Deadline) -> Result<Claimed, StoreError> {
-        let claim =
-            Claim { attempt, terms: self.terms, high_water: self.high_water(), on_abandoned: OnAbandoned::Refuse };
+    async fn ask(
+        &self,
+        attempt: Attempt,
+        on_abandoned: OnAbandoned,
+        deadline: Deadline,
+    ) -> Result<Claimed, StoreError> {
+        let claim = Claim { attempt, terms: self.terms, high_water: self.high_water(), on_abandoned };
         let claimed = self.store.claim(&claim, deadline).await?;
         if let Claimed::Acquired { grant, .. } = &claimed {
             self.saw(grant.fence);
@@ -82,18 +92,38 @@ impl<S: Store> Engine<S> {
         });
     }
 
-    /// How long one verb in the background may take before it is asked again.
+    /// Asks until the store has answered, as long as asking again may help and there is time.
+    pub(super) async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        deadline: Deadline,
+        ask: impl Fn(Deadline) -> F,
+    ) -> Result<T, StoreError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match ask(deadline.earlier(self.verb_deadline())).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let delay = backoff.delay();
+            if error.kind() == ErrorKind::Corrupt || delay >= deadline.remaining() {
+                return Err(error);
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// How long one verb may take before it is asked again.
     pub(super) fn verb_deadline(&self) -> Deadline {
         Deadline::after(self.timing.claim_budget)
     }
 }
 
-fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
+pub(super) fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
     if error.kind() == ErrorKind::Corrupt {
         tracing::error!(key = ?attempt.key, cause = %Chain(error), "the record of a key cannot be used");
         return Unclaimed::Corrupt;
     }
-    tracing::warn!(key = ?attempt.key, cause = %Chain(error), "no claim: the store did not answer");
+    tracing::warn!(key = ?attempt.key, cause = %Chain(error), "the store did not answer");
     Unclaimed::Unavailable
 }
 

@@ -5,6 +5,8 @@
 
 mod backoff;
 mod claim;
+mod notes;
+mod resolve;
 mod settle;
 mod tenure;
 mod tracker;
@@ -17,9 +19,11 @@ use idempotency_store::{Fence, Reason, Store, Terms};
 use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
+use resolve::Resolvers;
 use tracker::Tracker;
 
 pub(crate) use claim::Unclaimed;
+pub(crate) use resolve::Resolving;
 pub(crate) use settle::Completion;
 pub(crate) use tenure::{Hold, NotHeld, Tenure};
 pub use tracker::Drained;
@@ -36,6 +40,7 @@ pub(crate) struct Engine<S> {
     high_water: Arc<AtomicU64>,
     tracker: Arc<Tracker>,
     background: Arc<Semaphore>,
+    resolvers: Arc<Resolvers>,
 }
 
 impl<S: Store> Engine<S> {
@@ -48,6 +53,7 @@ impl<S: Store> Engine<S> {
             high_water: Arc::default(),
             tracker: Arc::default(),
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
+            resolvers: Arc::default(),
         }
     }
 
@@ -60,6 +66,7 @@ impl<S: Store> Engine<S> {
             high_water: Arc::clone(&self.high_water),
             tracker: Arc::clone(&self.tracker),
             background: Arc::clone(&self.background),
+            resolvers: Arc::clone(&self.resolvers),
         })
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use idempotency_store::{Answer, Deadline, ErrorKind, Grant, Loss, Reason, Recorded, Released, Store, StoreError};
 
-use super::backoff::Backoff;
 use super::claim::Chain;
 use super::{Engine, Tenure};
 
@@ -22,7 +21,7 @@ pub(crate) enum Completion {
 /// What to tell the store.
 #[derive(Clone)]
 enum Outcome {
-    Answer(Answer),
+    Answer(idempotency_store::Completion),
     NotExecuted,
 }
 
@@ -31,7 +30,7 @@ impl<S: Store> Engine<S> {
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
     pub(crate) async fn complete(self: &Arc<Self>, tenure: Tenure<S>, answer: Answer) -> Completion {
-        self.settle(tenure, Outcome::Answer(answer)).await
+        self.settle(tenure, Outcome::Answer(answer.into())).await
     }
 
     /// Gives the key back, because the work is known not to have run.
@@ -67,7 +66,7 @@ impl<S: Store> Engine<S> {
 
     async fn settle(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) -> Completion {
         let deadline = Deadline::after(self.timing.completion_wait);
-        let error = match self.insist(&tenure, &outcome, deadline).await {
+        let error = match self.tell_until(&tenure, &outcome, deadline).await {
             Ok(completion) => {
                 tenure.settle();
                 return completion;
@@ -82,30 +81,18 @@ impl<S: Store> Engine<S> {
         Completion::Unrecorded
     }
 
-    /// Tells the store, again while it does not answer, until the deadline.
-    async fn insist(
+    async fn tell_until(
         &self,
         tenure: &Tenure<S>,
         outcome: &Outcome,
         deadline: Deadline,
     ) -> Result<Completion, StoreError> {
-        let mut backoff = Backoff::new();
-        loop {
-            let error = match self.tell(tenure.grant(), outcome, deadline.earlier(self.verb_deadline())).await {
-                Ok(completion) => return Ok(completion),
-                Err(error) => error,
-            };
-            let delay = backoff.delay();
-            if error.kind() == ErrorKind::Corrupt || delay >= deadline.remaining() {
-                return Err(error);
-            }
-            tokio::time::sleep(delay).await;
-        }
+        self.insist(deadline, |until| self.tell(tenure.grant(), outcome, until)).await
     }
 
     async fn tell(&self, grant: &Grant, outcome: &Outcome, deadline: Deadline) -> Result<Completion, StoreError> {
         Ok(match outcome {
-            Outcome::Answer(answer) => match self.store.complete(grant, answer, deadline).await? {
+            Outcome::Answer(completion) => match self.store.complete(grant, completion, deadline).await? {
                 Recorded::Recorded => Completion::Settled,
                 Recorded::Recreated => {
                     tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
@@ -129,7 +116,7 @@ impl<S: Store> Engine<S> {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
             let give_up = Deadline::after(engine.timing.max_execution);
-            match engine.insist(&tenure, &outcome, give_up).await {
+            match engine.tell_until(&tenure, &outcome, give_up).await {
                 Ok(_) => tracing::info!(key = ?tenure.grant().attempt.key, "the outcome is recorded after all"),
                 Err(error) => {
                     tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");

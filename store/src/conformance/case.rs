@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::Fixture;
 use crate::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Deadline, Fence, Fingerprint,
-    Grant, Key, OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
-    Terms,
+    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Completion, Deadline, Fence,
+    Fingerprint, Grant, Key, OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store,
+    StoreError, Terms,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -139,7 +139,12 @@ impl<F: Fixture> Case<F> {
     }
 
     pub(super) async fn record(&self, grant: &Grant, answer: &Answer) -> Recorded {
-        answered("complete", self.store().complete(grant, answer, soon()).await)
+        self.record_for(grant, &Completion::from(answer.clone())).await
+    }
+
+    /// Records an answer with a retention of its own.
+    pub(super) async fn record_for(&self, grant: &Grant, completion: &Completion) -> Recorded {
+        answered("complete", self.store().complete(grant, completion, soon()).await)
     }
 
     pub(super) async fn note(&self, grant: &Grant, text: &'static str) -> Checkpointed {
@@ -189,8 +194,17 @@ impl<F: Fixture> Case<F> {
 
     /// Fails unless new arrivals are told that nobody knows whether the attempt of `grant` ran.
     pub(super) async fn assert_indeterminate(&self, grant: &Grant, law: &str) {
-        let expected = Claimed::Indeterminate { fence: grant.fence, attempts: grant.number };
-        assert_eq!(self.ask().await, expected, "{law}: the key must be indeterminate");
+        assert_unknown(&self.ask().await, grant, law);
+    }
+}
+
+/// Fails unless the reply says that nobody knows whether the attempt of `grant` ran.
+pub(super) fn assert_unknown(claimed: &Claimed, grant: &Grant, law: &str) {
+    match claimed {
+        Claimed::Indeterminate(known) => {
+            assert_eq!((known.fence, known.attempts), (grant.fence, grant.number), "{law}: of another attempt");
+        }
+        other => panic!("{law}: the key must be indeterminate, but the store answered {other:?}"),
     }
 }
 

@@ -107,7 +107,7 @@ pub async fn a_verb_past_its_deadline_does_nothing<F: Fixture>() {
     let error = case.store().claim(&refuse(case.attempt()), past).await.expect_err("its deadline was past");
     assert_eq!(error.kind(), ErrorKind::NotApplied, "a verb that was never tried is certainly not applied");
     let grant = case.acquire(&case.attempt()).await;
-    let error = case.store().complete(&grant, &answer("late"), past).await.expect_err("its deadline was past");
+    let error = case.store().complete(&grant, &answer("late").into(), past).await.expect_err("its deadline was past");
     assert_eq!(error.kind(), ErrorKind::NotApplied);
     case.assert_holds(&grant, "a completion past its deadline").await;
 }
@@ -125,7 +125,7 @@ pub async fn a_dropped_verb_can_be_asked_again<F: Fixture>() {
     let attempt = case.attempt();
     poll_once(case.store().claim(&refuse(attempt), soon()));
     let grant = case.acquire(&attempt).await;
-    poll_once(case.store().complete(&grant, &answer("answer"), soon()));
+    poll_once(case.store().complete(&grant, &answer("answer").into(), soon()));
     assert_eq!(case.complete(&grant, "answer").await, Recorded::Recorded, "completing again is always safe");
     assert_eq!(case.replayed().await.answer, answer("answer"));
 }

@@ -55,6 +55,7 @@ mod tests;
 mod writer;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,7 +67,7 @@ use self::jobs::Reply;
 use self::open::OnDisk;
 use self::tables::{ReadError, Tables};
 use crate::record::{Record, Transition};
-use crate::{Clock, Deadline, Key, SteadyClock, StoreError, StoreTime, Transact};
+use crate::{Clock, Deadline, Key, Scanned, SteadyClock, StoreError, StoreTime, Transact};
 
 const NAME: &str = "embedded";
 
@@ -208,6 +209,18 @@ impl Transact for EmbeddedStore {
             Ok(Reply { reply: Ok(reply), wrote: write.is_some() })
         };
         self.0.call(deadline, verb).await
+    }
+
+    async fn scan(
+        &self,
+        after: Option<Key>,
+        limit: NonZeroUsize,
+        deadline: Deadline,
+    ) -> Result<Vec<Scanned>, StoreError> {
+        let scan = move |tables: &mut Tables<'_>, now| {
+            Ok(Reply { reply: Ok(tables.scan(after, limit.get(), now)?), wrote: false })
+        };
+        self.0.call(deadline, scan).await
     }
 
     fn now(&self) -> StoreTime {

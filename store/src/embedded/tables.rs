@@ -6,15 +6,17 @@
 //! | `records` | the key | `since`, a checksum, the record's bytes ([`codec`]) |
 //! | `expiry` | when a record expires, and its key | nothing |
 
+use std::ops::Bound::{Excluded, Unbounded};
+
 use bytes::Bytes;
 use redb::{
     AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
     TableDefinition, TableError, WriteTransaction,
 };
 
-use crate::codec::{self, CodecError};
+use crate::codec::{self, CodecError, HEADER_LEN};
 use crate::record::Record;
-use crate::{Key, StoreTime};
+use crate::{Key, Listed, Scanned, StoreTime};
 
 /// The layout of the tables, and of what stands before a record's bytes. A file with a greater number is refused.
 pub(super) const FORMAT: u64 = 1;
@@ -74,6 +76,19 @@ impl<'t> Tables<'t> {
             Some(value) => read(key, value.value()).map(Some).map_err(ReadError::Record),
             None => Ok(None),
         }
+    }
+
+    /// The records behind `after`, in the order of their keys and without their payloads.
+    pub(super) fn scan(&self, after: Option<Key>, limit: usize, now: StoreTime) -> Result<Vec<Scanned>, StorageError> {
+        let behind = after.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
+        let found = self.records.range::<&[u8; 32]>((behind, Unbounded))?.take(limit);
+        found
+            .map(|entry| {
+                let (key, value) = entry?;
+                let key = Key::new(*key.value());
+                Ok(list(key, value.value(), now).map_or(Scanned::Unreadable(key), Scanned::Record))
+            })
+            .collect()
     }
 
     /// Writes `record` over `old`, which is what [`Tables::get`] found.
@@ -136,13 +151,25 @@ fn write(key: &Key, record: &Record) -> Vec<u8> {
 }
 
 fn read(key: &Key, value: &[u8]) -> Result<Record, CodecError> {
+    let (since, record) = checked(value)?;
+    // The one copy out of the database's page; the record's payload is a slice of it.
+    codec::decode(key, since, &Bytes::copy_from_slice(record))
+}
+
+fn list(key: Key, value: &[u8], now: StoreTime) -> Result<Listed, CodecError> {
+    let (since, record) = checked(value)?;
+    let listed = Listed::new(key, &codec::outline(&key, since, record)?, now);
+    Ok(listed.with_payload(record.len().saturating_sub(HEADER_LEN)))
+}
+
+/// The record's `since` and its bytes, if they are what was written.
+fn checked(value: &[u8]) -> Result<(StoreTime, &[u8]), CodecError> {
     let (since, rest) = value.split_first_chunk().ok_or(CodecError::Truncated)?;
     let (sum, record) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
     if checksum(since, record) != u64::from_be_bytes(*sum) {
         return Err(CodecError::Damaged("its checksum does not match"));
     }
-    // The one copy out of the database's page; the record's payload is a slice of it.
-    codec::decode(key, StoreTime::from_micros(u64::from_be_bytes(*since)), &Bytes::copy_from_slice(record))
+    Ok((StoreTime::from_micros(u64::from_be_bytes(*since)), record))
 }
 
 /// FNV-1a, 64 bits. Against bytes that rot, not against an adversary: whoever can write the file can claim keys as well.

@@ -34,6 +34,7 @@ mod config;
 mod failure;
 mod greeting;
 mod link;
+mod list;
 mod patience;
 mod script;
 mod value;
@@ -52,8 +53,8 @@ use redis::{RedisResult, Value, cmd};
 use crate::codec;
 use crate::record::{self, Record, Transition};
 use crate::{
-    Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Deadline, Fence, Grant, Key, Reason,
-    Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError, StoreTime,
+    Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError, StoreTime,
 };
 use claim::Unsettled;
 use failure::{sort, spoils_connection};
@@ -271,16 +272,23 @@ impl Store for RedisStore {
         self.transact(&grant.attempt.key, true, deadline, note).await
     }
 
-    async fn complete(&self, grant: &Grant, answer: &Answer, deadline: Deadline) -> Result<Recorded, StoreError> {
+    async fn complete(
+        &self,
+        grant: &Grant,
+        completion: &Completion,
+        deadline: Deadline,
+    ) -> Result<Recorded, StoreError> {
         let issued_at = self.estimate();
         let key = &grant.attempt.key;
-        let (state, payload) = codec::completed(answer);
+        let (state, payload) = codec::completed(&completion.answer);
         let time = issued_at.as_micros().to_be_bytes();
-        let arguments = [&value::holder(grant)[..], &time, &[state], payload];
+        let retention = completion.retention.map(codec::retention);
+        let retention = retention.as_ref().map_or(&[][..], |retention| retention);
+        let arguments = [&value::holder(grant)[..], &time, &[state], payload, retention];
         if self.try_run(&self.0.scripts.complete, key, &arguments, deadline).await? {
             return Ok(Recorded::Recorded);
         }
-        self.transact(key, true, deadline, |current, now| record::complete(current, now, issued_at, grant, answer))
+        self.transact(key, true, deadline, |current, now| record::complete(current, now, issued_at, grant, completion))
             .await
     }
 
@@ -308,6 +316,20 @@ impl Store for RedisStore {
     ) -> Result<Resolved, StoreError> {
         let resolve = |current: Option<&Record>, now| record::resolve(current, now, fence, resolution);
         self.transact(&key, true, deadline, resolve).await
+    }
+
+    async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
+        let snapshot = self.snapshot(&key, deadline).await?;
+        let seen = snapshot.read(&key).map_err(|error| StoreError::corrupt(NAME, error))?;
+        Ok(record::inspect(seen.record.as_ref(), snapshot.now, key).reply)
+    }
+
+    async fn list(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
+        self.list_keys(query, deadline).await
+    }
+
+    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.transact(&key, true, deadline, |current, now| record::erase(current, now, fence)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

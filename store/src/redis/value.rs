@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::codec::{self, CodecError};
 use crate::record::Record;
-use crate::{Grant, Key, StoreTime};
+use crate::{Grant, Key, Listed, StoreTime};
 
 const TIME_LEN: usize = 8;
 
@@ -56,12 +56,28 @@ impl Snapshot {
             return Ok(Seen { record: None, expiry_lost: false });
         };
         let record = read(key, value)?;
-        let life = life(&record);
-        let left = u64::try_from(self.left).ok().map(Duration::from_millis).filter(|left| *left <= life);
-        let age = life.saturating_sub(left.unwrap_or(life));
-        let since = StoreTime::from_micros(self.now.as_micros().saturating_sub(micros(age)));
-        Ok(Seen { record: Some(Record { since, ..record }), expiry_lost: left.is_none() })
+        let (since, expiry_lost) = since(&record, self.left, self.now);
+        Ok(Seen { record: Some(Record { since, ..record }), expiry_lost })
     }
+}
+
+/// When the state of a record began, as what is left of its expiry has it, and whether that was lost.
+fn since(record: &Record, left: i64, now: StoreTime) -> (StoreTime, bool) {
+    let life = life(record);
+    let left = u64::try_from(left).ok().map(Duration::from_millis).filter(|left| *left <= life);
+    let age = life.saturating_sub(left.unwrap_or(life));
+    (StoreTime::from_micros(now.as_micros().saturating_sub(micros(age))), left.is_none())
+}
+
+/// The bytes of a value before its payload.
+pub(super) const HEAD_LEN: usize = TIME_LEN + codec::HEADER_LEN;
+
+/// How the record of a value is listed: `head` is its first [`HEAD_LEN`] bytes, and `len` how many it has.
+pub(super) fn list(key: Key, head: &[u8], len: usize, left: i64, now: StoreTime) -> Result<Listed, CodecError> {
+    let header = head.get(TIME_LEN..).ok_or(CodecError::Truncated)?;
+    let record = codec::outline(&key, now, header)?;
+    let record = Record { since: since(&record, left, now).0, ..record };
+    Ok(Listed::new(key, &record, now).with_payload(len.saturating_sub(HEAD_LEN)))
 }
 
 /// How long a record lasts from `since` on.

@@ -70,7 +70,7 @@ pub(super) fn claimed(reply: &Claimed, which: Which<'_>) -> Said {
         Claimed::InFlight { remaining } => in_flight(*remaining),
         Claimed::Completed(reply) => completed(reply, which),
         Claimed::Mismatch => Said::Plain("mismatch"),
-        Claimed::Indeterminate { fence, attempts } => Said::Indeterminate { grant: which(*fence), attempts: *attempts },
+        Claimed::Indeterminate(known) => Said::Indeterminate { grant: which(known.fence), attempts: known.attempts },
         Claimed::Stale => Said::Plain("stale"),
     }
 }

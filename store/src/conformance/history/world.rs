@@ -9,8 +9,8 @@ use crate::conformance::Fixture;
 use crate::conformance::case::{fresh_key, fresh_owner, older, reexecute, refuse, soon, terms};
 use crate::record::{self, Record, Transition};
 use crate::{
-    Answer, Attempt, Checkpoint, Claim, Claimed, Fence, Fingerprint, Grant, Key, Loss, Reason, Recorded, Released,
-    Renewed, Resolution, Resolved, Store, StoreError, StoreTime, Terms,
+    Answer, Attempt, Checkpoint, Claim, Claimed, Completion, Fence, Fingerprint, Grant, Key, Loss, Reason, Recorded,
+    Released, Renewed, Resolution, Resolved, Store, StoreError, StoreTime, Terms,
 };
 
 pub(super) struct World<'a, F> {
@@ -144,8 +144,8 @@ impl<S: Store> Turn<'_, S> {
             (Claimed::Acquired { grant: store, .. }, Claimed::Acquired { grant: model, .. }) => {
                 self.granted(place, step, Pair { store: *store, model: *model }, &claim)?;
             }
-            (Claimed::Indeterminate { fence: store, .. }, Claimed::Indeterminate { fence: model, .. }) => {
-                place.seen = Some(Pair { store: *store, model: *model });
+            (Claimed::Indeterminate(store), Claimed::Indeterminate(model)) => {
+                place.seen = Some(Pair { store: store.fence, model: model.fence });
             }
             _ => {}
         }
@@ -181,9 +181,10 @@ impl<S: Store> Turn<'_, S> {
 
     async fn complete(&self, place: &mut Place, grant: Pair<Grant>, answer: &Answer) -> Outcome {
         let handed = self.aged(place, grant);
-        let store = self.store.complete(&handed, answer, soon()).await.map_err(|error| failed(&error))?;
+        let completion = Completion::from(answer.clone());
+        let store = self.store.complete(&handed, &completion, soon()).await.map_err(|error| failed(&error))?;
         let current = place.record.clone();
-        let model = place.model(record::complete(current.as_ref(), self.now, self.now, &grant.model, answer));
+        let model = place.model(record::complete(current.as_ref(), self.now, self.now, &grant.model, &completion));
         match &store {
             Recorded::Recorded | Recorded::Recreated => place.watch.recorded(self.now, &grant.store, answer)?,
             Recorded::Lost(loss) => self.lost(place, loss)?,

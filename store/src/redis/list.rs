@@ -1,0 +1,152 @@
+//! Listing: the server's [`SCAN`](https://redis.io/docs/latest/commands/scan/) over the names of records, then the heads of
+//! those that it found, in one pipeline.
+//!
+//! A head is read before and after what goes with it. Where the two differ the record was written in between, and is left
+//! out; to a look a moment later it would be another record anyway.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value, cmd, from_redis_value};
+
+use super::failure::sort;
+use super::greeting::micros_of;
+use super::script::ask;
+use super::value::{self, HEAD_LEN};
+use super::{NAME, Nonsense, RedisStore};
+use crate::{Cursor, Deadline, ForeignCursor, Key, Listed, Page, Query, StoreError, StoreTime};
+
+/// How many records are read in one pipeline. Others wait on the line for so long, and not for a whole page.
+const PIPELINED: usize = 128;
+
+/// Where a listing goes on: at a cursor of the server's, with keys that the page before had no room for.
+struct Place {
+    /// 0 at the start, and where the server has come to the end.
+    scan: u64,
+    rest: Vec<Key>,
+}
+
+/// A record in a listing.
+enum Found {
+    Listed(Listed),
+    /// It cannot be read, or is none.
+    Unreadable,
+    /// It is gone, or was written meanwhile.
+    Gone,
+}
+
+impl RedisStore {
+    /// A page: what the page before left over, or what the server finds next.
+    pub(super) async fn list_keys(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
+        let place = query.after.as_ref().map(Place::of).transpose();
+        let place = match place.map_err(|error| StoreError::not_applied(NAME, error))? {
+            Some(place) if !place.rest.is_empty() => place,
+            Some(Place { scan, .. }) => self.scan(scan, query.limit(), deadline).await?,
+            None => self.scan(0, query.limit(), deadline).await?,
+        };
+        let Place { scan, mut rest } = place;
+        let mut page = Page::default();
+        while !rest.is_empty() && page.entries.len() < query.limit() {
+            let room = query.limit() - page.entries.len();
+            let later = rest.split_off(rest.len().min(PIPELINED).min(room));
+            for found in self.look_at(&rest, deadline).await? {
+                match found {
+                    Found::Listed(listed) if query.wants(&listed) => page.entries.push(listed),
+                    Found::Unreadable => page.unreadable += 1,
+                    Found::Listed(_) | Found::Gone => {}
+                }
+            }
+            rest = later;
+        }
+        let is_last = scan == 0 && rest.is_empty();
+        Ok(Page { next: (!is_last).then(|| Place { scan, rest }.cursor()), ..page })
+    }
+
+    /// The keys that the server finds from a cursor on. They may be more than were asked for, and each may come twice.
+    async fn scan(&self, from: u64, count: usize, deadline: Deadline) -> Result<Place, StoreError> {
+        let mut scan = cmd("SCAN");
+        scan.arg(from).arg("MATCH").arg(self.pattern()).arg("COUNT").arg(count);
+        let call = |mut connection: MultiplexedConnection| async move { ask(&mut connection, &scan).await };
+        let reply = self.send(deadline, call).await?.map_err(sort)?;
+        let (scan, names): (u64, Vec<Bytes>) = from_redis_value(reply).map_err(|_| nonsense())?;
+        let mut rest: Vec<_> = names.iter().filter_map(|name| self.key_of(name)).collect();
+        rest.sort_unstable();
+        rest.dedup();
+        Ok(Place { scan, rest })
+    }
+
+    /// Reads the heads of these records.
+    async fn look_at(&self, keys: &[Key], deadline: Deadline) -> Result<Vec<Found>, StoreError> {
+        let mut pipeline = Pipeline::with_capacity(keys.len() * 4 + 1);
+        pipeline.cmd("TIME");
+        for name in keys.iter().map(|key| self.name_of(key)) {
+            let head = |pipeline: &mut Pipeline| {
+                pipeline.cmd("GETRANGE").arg(&name).arg(0).arg(HEAD_LEN - 1);
+            };
+            head(&mut pipeline);
+            pipeline.cmd("PTTL").arg(&name).cmd("STRLEN").arg(&name);
+            head(&mut pipeline);
+        }
+        let count = pipeline.len();
+        let call = |mut connection: MultiplexedConnection| async move {
+            connection.send_packed_commands(&pipeline, 0, count).await.map(Value::Array)
+        };
+        let Value::Array(replies) = self.send(deadline, call).await?.map_err(sort)? else { return Err(nonsense()) };
+        let mut replies = replies.into_iter();
+        let now = replies.next().ok_or_else(nonsense)?.extract_error().map_err(sort)?;
+        let now = from_redis_value(now).ok().and_then(|(seconds, micros)| micros_of(seconds, micros));
+        let now = now.ok_or_else(nonsense)?;
+        keys.iter().map(|key| found(*key, replies.by_ref().take(4).collect(), now)).collect()
+    }
+
+    /// What the names of all records match, and, but for chance, nothing else.
+    fn pattern(&self) -> String {
+        // What has a meaning in a pattern stands for itself behind a backslash.
+        let escape = |character| if "*?[]\\^-".contains(character) { vec!['\\', character] } else { vec![character] };
+        let prefix: String = self.0.prefix.chars().flat_map(escape).collect();
+        format!("{prefix}:{{*}}")
+    }
+
+    /// The key of a record of this name; none of a name that no record has.
+    fn key_of(&self, name: &[u8]) -> Option<Key> {
+        let digest = name.strip_prefix(self.0.prefix.as_bytes())?.strip_prefix(b":{")?.strip_suffix(b"}")?;
+        let digest = URL_SAFE_NO_PAD.decode(digest).ok()?;
+        digest.try_into().ok().map(Key::new)
+    }
+}
+
+fn nonsense() -> StoreError {
+    StoreError::not_applied(NAME, Nonsense)
+}
+
+/// What four replies say about a record.
+fn found(key: Key, replies: Vec<Value>, now: StoreTime) -> Result<Found, StoreError> {
+    let replies: Result<Vec<_>, _> = replies.into_iter().map(Value::extract_error).collect();
+    let replies = match replies {
+        Ok(replies) => Value::Array(replies),
+        // Something else has this name.
+        Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Found::Unreadable),
+        Err(error) => return Err(sort(error)),
+    };
+    let (head, left, len, again): (Bytes, i64, usize, Bytes) = from_redis_value(replies).map_err(|_| nonsense())?;
+    if len == 0 || head != again {
+        return Ok(Found::Gone);
+    }
+    Ok(value::list(key, &head, len, left, now).map_or(Found::Unreadable, Found::Listed))
+}
+
+impl Place {
+    fn of(cursor: &Cursor) -> Result<Self, ForeignCursor> {
+        let (scan, rest) = cursor.as_bytes().split_first_chunk().ok_or(ForeignCursor)?;
+        let keys = rest.chunks(32).map(|key| key.try_into().map(Key::new)).collect::<Result<Vec<_>, _>>();
+        let place = Self { scan: u64::from_be_bytes(*scan), rest: keys.map_err(|_| ForeignCursor)? };
+        // Where nothing is left there is no cursor.
+        if place.scan == 0 && place.rest.is_empty() { Err(ForeignCursor) } else { Ok(place) }
+    }
+
+    fn cursor(&self) -> Cursor {
+        let keys = self.rest.iter().flat_map(Key::as_bytes).copied();
+        Cursor::from_bytes(self.scan.to_be_bytes().into_iter().chain(keys).collect::<Vec<_>>())
+    }
+}
