@@ -23,8 +23,9 @@ pub(crate) fn payments(ground: &Ground) {
 }
 
 /// Announces the bank.
-pub(crate) fn bank(address: SocketAddr, ledger: &Path) {
-    print(&format!("listening on http://{address}\nledger: {}\n", ledger.display()));
+pub(crate) fn bank(address: SocketAddr, ledger: &Path, dedup: bool) {
+    let executes = if dedup { "each key once" } else { "every request" };
+    print(&format!("listening on http://{address}\nledger: {}\nexecutes: {executes}\n", ledger.display()));
 }
 
 fn payments_text(ground: &Ground, key: Uuid) -> String {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, Timing};
 
 use crate::bank::client::AddressError;
-use crate::bank::{self, BankClient, Ledger, ledger};
+use crate::bank::{self, BankClient, Dedup, Ledger, dedup, ledger};
 use crate::banner::{self, Ground};
 use crate::exit::Failure;
 use crate::listen::{self, ListenError};
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// The ledger of the bank inside this process; not used with --bank.
     #[arg(long, env = "DEMO_LEDGER", value_name = "PATH", default_value = bank::DEFAULT_LEDGER)]
     pub(crate) ledger: PathBuf,
+    /// Let the bank inside this process execute each key once, as "bank --dedup" does; not used with --bank.
+    #[arg(long, env = "DEMO_BANK_DEDUP")]
+    pub(crate) bank_dedup: bool,
     /// How long a request holds its key unless it renews it. After a crash, retries are told to wait for so long.
     #[arg(long, env = "DEMO_LEASE", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lease: Duration,
@@ -78,6 +81,9 @@ pub(crate) enum ConfigurationError {
     /// The bank inside this process has no ledger.
     #[error(transparent)]
     Ledger(#[from] ledger::OpenError),
+    /// The bank inside this process cannot keep keys.
+    #[error(transparent)]
+    Dedup(#[from] dedup::OpenError),
     /// The store cannot be opened.
     #[error("{0} (see --store)")]
     Store(#[from] StoreError),
@@ -131,7 +137,7 @@ impl Service {
         let idempotency = idempotency.map_err(ConfigurationError::Timing)?;
         let (client, bank) = match named {
             Some(client) => (client, None),
-            None => OwnBank::start(args.ledger.clone()).await.map(|(client, bank)| (client, Some(bank)))?,
+            None => OwnBank::start(args).await.map(|(client, bank)| (client, Some(bank)))?,
         };
         let ground = Ground { address, store: args.store.to_string(), bank: describe(&client, bank.as_ref()) };
         let payments = Payments { bank: client, lease: args.lease, store: store.store.clone() };
@@ -171,13 +177,14 @@ struct OwnBank {
 }
 
 impl OwnBank {
-    async fn start(path: PathBuf) -> Result<(BankClient, Self), ConfigurationError> {
-        let ledger = Ledger::open(&path).await?;
+    async fn start(args: &Args) -> Result<(BankClient, Self), ConfigurationError> {
+        let ledger = Ledger::open(&args.ledger).await?;
+        let dedup = Dedup::choose(args.bank_dedup, &ledger).await?;
         let (listener, address) = listen::bind("127.0.0.1:0").await?;
         let client = BankClient::new(&format!("http://{address}"))?;
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(bank::serve(listener, ledger, async { drop(stopped.await) }));
-        Ok((client, Self { ledger: path, stop, served }))
+        let served = tokio::spawn(bank::serve(listener, ledger, dedup, async { drop(stopped.await) }));
+        Ok((client, Self { ledger: args.ledger.clone(), stop, served }))
     }
 
     async fn stop(self) {

@@ -1,18 +1,21 @@
 //! The program itself: what it prints, how it ends, and with which status.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use demo_service::bank::BankClient;
-use demo_service::bank::charge::{ChargeQuery, ChargeRequest, Terms};
+use demo_service::bank::charge::{Charge, ChargeQuery, ChargeRequest, Terms};
+use demo_service::bank::client::CallError;
+use idempotency_store::{Fence, Owner};
 use reqwest::{Client, Response};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tower_idempotency::FenceHeader;
 use uuid::Uuid;
 
 /// The program with these arguments, in a directory of its own.
@@ -204,39 +207,85 @@ async fn what_the_bank_has_answered_survives_kill_9() {
     let args = ["bank", "--listen", "127.0.0.1:0", "--ledger", "ledger"];
     for round in 1..=3 {
         let bank = Server::start(place.path(), &args);
-        let answered = charge_until_killed(&bank).await;
+        let answered = charge_until_killed(&bank, Terms::default).await;
         bank.wait();
 
         let bank = Server::start(place.path(), &args);
         let client = BankClient::new(&bank.address).unwrap();
         let found = client.charges(&ChargeQuery::default()).await.unwrap().records;
-        assert!(answered.iter().all(|id| found.iter().any(|charge| charge.id == *id)), "round {round}");
+        assert!(answered.iter().all(|answer| found.iter().any(|charge| charge.id == answer.id)), "round {round}");
         bank.stop();
     }
 }
 
+#[tokio::test]
+async fn a_bank_with_dedup_gives_what_it_has_answered_once_more_after_kill_9() {
+    let place = place();
+    let args = ["bank", "--listen", "127.0.0.1:0", "--ledger", "ledger", "--dedup"];
+    let bank = Server::start(place.path(), &args);
+    let first = || terms(&Uuid::new_v4().to_string(), 33);
+    let answered = charge_until_killed(&bank, first).await;
+    bank.wait();
+
+    let bank = Server::start(place.path(), &args);
+    let client = BankClient::new(&bank.address).unwrap();
+    let before = client.summary().await.unwrap();
+    for charge in answered {
+        let key = charge.key.clone().unwrap();
+        assert_eq!(client.charge(&order(), &terms(&key, 34)).await.unwrap(), charge);
+        let CallError::Refused(fenced) = client.charge(&order(), &terms(&key, 33)).await.unwrap_err() else {
+            panic!("a superseded attempt is refused");
+        };
+        assert_eq!(fenced.name(), "fenced");
+    }
+    let after = client.summary().await.unwrap();
+    assert_eq!((after.charges, after.keys_charged_twice), (before.charges, 0));
+    let (banner, _) = bank.stop();
+    assert!(banner.contains("executes: each key once"), "{banner}");
+}
+
+#[test]
+fn the_bank_inside_the_service_keeps_its_keys_beside_the_ledger() {
+    let place = place();
+    let data = |name: &str| place.path().join("data").join(name);
+    let args = ["--listen", "127.0.0.1:0", "--store", "memory"];
+    Server::start(place.path(), &args).stop();
+    assert!(!data("ledger.jsonl.keys").exists());
+    Server::start(place.path(), &[&args[..], &["--bank-dedup"]].concat()).stop();
+    assert!(data("ledger.jsonl.keys").exists());
+    std::fs::remove_file(data("ledger.jsonl.secret")).unwrap();
+    let (status, error) = refused(place.path(), &["bank", "--listen", "127.0.0.1:0", "--dedup"]);
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.contains("ledger.jsonl.secret, is gone"), "{error}");
+}
+
+fn terms(key: &str, fence: u64) -> Terms {
+    let owner = Owner::new(u128::from(fence).to_be_bytes());
+    Terms { key: Some(key.to_owned()), fence: Some(FenceHeader::new(Fence::new(fence), owner)), not_after: None }
+}
+
 /// Charges from many callers at once and kills the bank in the middle; the charges that were answered.
-async fn charge_until_killed(bank: &Server) -> Vec<String> {
+async fn charge_until_killed(bank: &Server, terms: impl Fn() -> Terms + Clone + Send + 'static) -> Vec<Charge> {
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut callers = JoinSet::new();
     for _ in 0..16 {
-        let (client, answers) = (BankClient::new(&bank.address).unwrap(), answers.clone());
+        let (client, answers, terms) = (BankClient::new(&bank.address).unwrap(), answers.clone(), terms.clone());
         callers.spawn(async move {
-            while let Ok(charge) = client.charge(&order(), &Terms::default()).await {
-                answers.send(charge.id).unwrap();
+            while let Ok(charge) = client.charge(&order(), &terms()).await {
+                answers.send(charge).unwrap();
             }
         });
     }
     drop(answers);
-    let mut ids = Vec::new();
-    while let Some(id) = answered.recv().await {
-        ids.push(id);
-        if ids.len() == 200 {
+    let mut charges = Vec::new();
+    while let Some(charge) = answered.recv().await {
+        charges.push(charge);
+        if charges.len() == 200 {
             bank.signal("-KILL");
         }
     }
-    assert!(ids.len() >= 200);
-    ids
+    assert!(charges.len() >= 200);
+    charges
 }
 
 fn order() -> ChargeRequest {

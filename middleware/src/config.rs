@@ -150,6 +150,12 @@ pub enum ConfigError {
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,
+    /// A guard that forgets a fence before the last attempt can arrive lets that attempt pass.
+    #[error("a fence must be remembered for at least a minute and at most ten years (24 h is the default)")]
+    FenceRetention,
+    /// The fence store would never be asked.
+    #[error("the time for asking the fence store must be above zero (3 s is the default)")]
+    ZeroBudget,
     /// The store cannot keep such terms.
     #[error(transparent)]
     Terms(#[from] TermsError),

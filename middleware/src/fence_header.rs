@@ -50,22 +50,34 @@ pub struct FenceHeader {
 /// Why an `Idempotency-Fence` field is not one. The request is to be refused: a call that means to be fenced must not run
 /// unfenced. The text is fixed and never contains what the caller sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}", self.detail())]
 #[non_exhaustive]
 pub enum FenceHeaderError {
     /// There are several fields.
-    #[error("Send one Idempotency-Fence header field, not several.")]
     Repeated,
     /// It is not a structured-field String.
-    #[error("The Idempotency-Fence must be a quoted string with parameters (RFC 9651, section 3.3).")]
     NotAString,
     /// The String is not a number of 64 bits in decimal, without a sign and without leading zeros.
-    #[error("The Idempotency-Fence must be a decimal number in quotes.")]
     NotANumber,
     /// There is no owner, or it is none that an attempt can have.
-    #[error(
-        "The Idempotency-Fence needs an owner parameter of 32 lowercase hexadecimal digits in quotes, not all zero."
-    )]
     Owner,
+}
+
+impl FenceHeaderError {
+    /// What to do about it, for the caller.
+    pub(crate) const fn detail(self) -> &'static str {
+        match self {
+            Self::Repeated => "Send one Idempotency-Fence header field, not several.",
+            Self::NotAString => {
+                "The Idempotency-Fence must be a quoted string with parameters (RFC 9651, section 3.3)."
+            }
+            Self::NotANumber => "The Idempotency-Fence must be a decimal number in quotes.",
+            Self::Owner => {
+                "The Idempotency-Fence needs an owner parameter of 32 lowercase hexadecimal digits in quotes, not all \
+                 zero."
+            }
+        }
+    }
 }
 
 impl FenceHeader {

@@ -60,24 +60,46 @@ impl fmt::Debug for IdempotencyKey {
 
 /// Why the field is not a key. The text is fixed and never contains what the client sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum KeyError {
+#[non_exhaustive]
+pub enum KeyError {
+    /// There is no such field.
     #[error("The Idempotency-Key header field is missing.")]
     Missing,
+    /// There are several fields.
     #[error("Send one Idempotency-Key header field, not several.")]
     Repeated,
+    /// There is nothing in it.
     #[error("The Idempotency-Key is empty.")]
     Empty,
+    /// It has more than [`MAX_KEY_LEN`] bytes.
     #[error("The Idempotency-Key is longer than 255 bytes.")]
     TooLong,
+    /// It is neither of visible ASCII without commas nor a quoted string.
     #[error("The Idempotency-Key must be visible ASCII without commas, or a quoted string (RFC 9651, section 3.3.3).")]
     Charset,
+    /// It is no quoted string, which [`KeySyntax::Strict`] asks for; or it begins like one and is none.
     #[error("The Idempotency-Key must be a quoted string (RFC 9651, section 3.3.3).")]
     NotAString,
 }
 
 impl KeySyntax {
-    /// The key in `headers`. Nothing is decided about whether a missing key is acceptable.
-    pub(crate) fn parse(self, headers: &HeaderMap) -> Result<IdempotencyKey, KeyError> {
+    /// The key in a request's header, for those who read it without the layer.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; whether a [missing](KeyError::Missing) key is acceptable is the caller's business.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_idempotency::{IDEMPOTENCY_KEY, KeyError, KeySyntax};
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// assert_eq!(KeySyntax::Lenient.parse(&headers), Err(KeyError::Missing));
+    /// headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("\"order-42\""));
+    /// assert_eq!(KeySyntax::Lenient.parse(&headers)?.as_str(), "order-42");
+    /// # Ok::<(), KeyError>(())
+    /// ```
+    pub fn parse(self, headers: &HeaderMap) -> Result<IdempotencyKey, KeyError> {
         let mut fields = headers.get_all(IDEMPOTENCY_KEY).iter();
         let field = fields.next().ok_or(KeyError::Missing)?;
         if fields.next().is_some() {

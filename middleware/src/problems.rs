@@ -7,6 +7,8 @@
 //! |---|---|---|---|
 //! | `key-missing` | 400 | no | sends a key, the same with every retry |
 //! | `key-malformed` | 400 | no | sends one key of 1 to 255 visible ASCII characters |
+//! | `fence-missing` | 400 | no | sends the fence of its attempt ([`guard`](crate::guard)) |
+//! | `fence-malformed` | 400 | no | sends one fence with its owner |
 //! | `scope-missing` | 401 | no | authenticates (500 instead: the server's layers are in the wrong order) |
 //! | `request-too-large` | 413 | no | sends less, or uses an operation without a key |
 //! | `request-unreadable` | 400 | no | sends the whole body, with the same key |
@@ -14,6 +16,7 @@
 //! | `in-flight` | 409 | no | retries with the same key after `Retry-After` |
 //! | `indeterminate` | 409 | no, but an earlier one may have been | with `Retry-After`, retries with the same key; without, looks at the outcome before it decides anything |
 //! | `not-replayable` | 409 | no, but an earlier one was; `original_status` is its status | looks at the outcome if it needs it |
+//! | `fenced` | 409 | no, but another attempt may have been | stops: it was superseded |
 //! | `store-unavailable` | 503 | no | retries with the same key after `Retry-After` |
 //! | `shutting-down` | 503 | no | retries with the same key after `Retry-After` |
 //! | `record-corrupt` | 503 | no, but an earlier one may have been | waits for an operator |

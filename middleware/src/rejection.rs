@@ -15,6 +15,10 @@ pub enum RejectionKind {
     KeyMissing,
     /// 400 `key-malformed`: the field is not one key. Nothing ran; the store was not asked.
     KeyMalformed,
+    /// 400 `fence-missing`: the route requires a fence. Nothing ran; send one.
+    FenceMissing,
+    /// 400 `fence-malformed`: the field is not one fence with its owner. Nothing ran; the store was not asked.
+    FenceMalformed,
     /// 401 or 500 `scope-missing`: nobody knows whose key it is. Nothing ran; the store was not asked.
     ScopeMissing,
     /// 413 `request-too-large`: the body is over the limit. Nothing ran; the store was not asked.
@@ -30,6 +34,8 @@ pub enum RejectionKind {
     Indeterminate,
     /// 409 `not-replayable`: it was executed, with the status in the member `original_status`; the answer was not kept.
     NotReplayable,
+    /// 409 `fenced`: a later attempt of the same operation has been here. Nothing ran now; stop.
+    Fenced,
     /// 503 `store-unavailable`: the store did not answer. Nothing ran; retry with the same key.
     StoreUnavailable,
     /// 503 `shutting-down`: this server stops taking requests. Nothing ran; retry with the same key.
@@ -46,6 +52,8 @@ impl RejectionKind {
         match self {
             Self::KeyMissing => "key-missing",
             Self::KeyMalformed => "key-malformed",
+            Self::FenceMissing => "fence-missing",
+            Self::FenceMalformed => "fence-malformed",
             Self::ScopeMissing => "scope-missing",
             Self::RequestTooLarge => "request-too-large",
             Self::RequestUnreadable => "request-unreadable",
@@ -53,6 +61,7 @@ impl RejectionKind {
             Self::InFlight => "in-flight",
             Self::Indeterminate => "indeterminate",
             Self::NotReplayable => "not-replayable",
+            Self::Fenced => "fenced",
             Self::StoreUnavailable => "store-unavailable",
             Self::ShuttingDown => "shutting-down",
             Self::RecordCorrupt => "record-corrupt",
@@ -65,6 +74,8 @@ impl RejectionKind {
         match self {
             Self::KeyMissing => "Idempotency-Key is missing",
             Self::KeyMalformed => "Idempotency-Key is malformed",
+            Self::FenceMissing => "Idempotency-Fence is missing",
+            Self::FenceMalformed => "Idempotency-Fence is malformed",
             Self::ScopeMissing => "The caller is unknown",
             Self::RequestTooLarge => "The request is too large",
             Self::RequestUnreadable => "The request body ended early",
@@ -72,6 +83,7 @@ impl RejectionKind {
             Self::InFlight => "A request is outstanding for this Idempotency-Key",
             Self::Indeterminate => "The outcome of the first request is unknown",
             Self::NotReplayable => "The first answer was not kept",
+            Self::Fenced => "This attempt was superseded",
             Self::StoreUnavailable => "Idempotency keys cannot be checked right now",
             Self::ShuttingDown => "The server is shutting down",
             Self::RecordCorrupt => "The record of this Idempotency-Key cannot be used",
@@ -117,7 +129,7 @@ impl Rejection {
         self.original_status
     }
 
-    const fn new(kind: RejectionKind, status: StatusCode, detail: &'static str) -> Self {
+    pub(crate) const fn new(kind: RejectionKind, status: StatusCode, detail: &'static str) -> Self {
         Self { kind, status, detail, retry_after: None, original_status: None }
     }
 

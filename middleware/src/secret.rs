@@ -1,4 +1,5 @@
-//! The secret, and everything that is digested with it: storage keys, fingerprints, downstream keys, request keys.
+//! The secret, and everything that is digested with it: storage keys, fingerprints, keys for other services, fence
+//! keys.
 //!
 //! Every digest is keyed, so that a leaked store gives away neither keys nor low-entropy bodies, and every field is
 //! preceded by its length, so that no two different requests can be spelled alike.
@@ -6,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use idempotency_store::{Fingerprint, Key};
+use idempotency_store::{FenceKey, Fingerprint, Key};
 
 use crate::config::ConfigError;
 
@@ -22,6 +23,7 @@ struct Subkeys {
     storage: [u8; 32],
     fingerprint: [u8; 32],
     downstream: [u8; 32],
+    fence: [u8; 32],
     #[cfg(feature = "client")]
     request: [u8; 32],
 }
@@ -49,6 +51,7 @@ impl Secret {
             storage: blake3::derive_key("tower-idempotency 2026-11 storage key v1", secret),
             fingerprint: blake3::derive_key("tower-idempotency 2026-11 fingerprint v1", secret),
             downstream: blake3::derive_key("tower-idempotency 2026-11 downstream key v1", secret),
+            fence: blake3::derive_key("tower-idempotency 2026-11 fence key v1", secret),
             #[cfg(feature = "client")]
             request: blake3::derive_key("tower-idempotency 2026-11 request key v1", secret),
         })))
@@ -63,6 +66,45 @@ impl Secret {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|_| ConfigError::NoRandomness)?;
         Self::new(secret)
+    }
+
+    /// Where the highest fence of a key is kept, for receivers that are not HTTP services: digests whose key it is, and
+    /// the key.
+    ///
+    /// It is another digest than the one that a [`FenceGuardLayer`](crate::FenceGuardLayer) makes of a scope: fences that
+    /// come over HTTP and fences that come with messages are not compared, as their keys are different ones.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_idempotency::Secret;
+    /// use tower_idempotency::store::{Admitted, Deadline, Fence, FenceStore, Holder, MemoryFenceStore, Owner};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (secret, fences) = (Secret::random()?, MemoryFenceStore::new());
+    /// // What came with a message, and the highest fence for as long as messages can come again:
+    /// let (queue, key, retention) = ("orders", "order-42", Duration::from_secs(24 * 60 * 60));
+    /// let holder = Holder { fence: Fence::new(33), owner: Owner::random()? };
+    /// let deadline = Deadline::after(Duration::from_secs(3));
+    /// match fences.admit(&secret.fence_key(queue, key), holder, retention, deadline).await? {
+    ///     Admitted::Admitted => println!("handle it"),
+    ///     Admitted::Fenced { highest } => println!("drop it: superseded by {highest}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fence_key(&self, scope: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> FenceKey {
+        let mut framed = Framed::new(&self.0.fence);
+        framed.field(scope.as_ref());
+        framed.field(key.as_ref());
+        FenceKey::new(framed.finish())
+    }
+
+    /// Where the highest fence of this scope's key is kept.
+    pub(crate) fn scoped_fence_key(&self, digest_scope: impl FnOnce(&mut Framed), key: &str) -> FenceKey {
+        let mut framed = Framed::new(&self.0.fence);
+        digest_scope(&mut framed);
+        framed.field(key.as_bytes());
+        FenceKey::new(framed.finish())
     }
 
     /// Where the record of this scope's key lives.

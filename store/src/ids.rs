@@ -119,7 +119,7 @@ impl fmt::Debug for Fence {
 }
 
 /// The first four bytes in hexadecimal: an identifier for logs that gives nothing else away.
-fn short(f: &mut fmt::Formatter<'_>, name: &str, bytes: &[u8]) -> fmt::Result {
+pub(crate) fn short(f: &mut fmt::Formatter<'_>, name: &str, bytes: &[u8]) -> fmt::Result {
     write!(f, "{name}(")?;
     bytes.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
     f.write_str("..)")

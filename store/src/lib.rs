@@ -224,6 +224,7 @@ pub mod conformance;
 pub mod embedded;
 mod entry;
 mod error;
+pub mod fence_store;
 mod ids;
 mod lease;
 mod listing;
@@ -245,6 +246,13 @@ pub use boxed::BoxStore;
 pub use embedded::EmbeddedStore;
 pub use entry::{Entry, Standing};
 pub use error::{DeadlinePassed, ErrorKind, StoreError};
+#[cfg(feature = "embedded")]
+pub use fence_store::EmbeddedFenceStore;
+#[cfg(feature = "memory")]
+pub use fence_store::MemoryFenceStore;
+#[cfg(feature = "redis")]
+pub use fence_store::RedisFenceStore;
+pub use fence_store::{Admitted, BoxFenceStore, FenceKey, FenceStore, Holder};
 pub use ids::{Fence, Fingerprint, Key, Owner, RandomError};
 pub use lease::{Attempt, Grant, Lease, Retention, Terms, TermsError};
 pub use listing::{Cursor, CursorError, ForeignCursor, Listed, Page, Query, Scanned};

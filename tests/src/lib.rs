@@ -54,7 +54,7 @@ pub use faults::{Fault, Faults, Faulty, Verb};
 pub use gate::Gate;
 pub use handlers::Run;
 pub use process::{Process, command, die_with_parent};
-pub use redis_backend::Redis;
+pub use redis_backend::{Redis, RedisFences};
 pub use redis_options::RedisOptions;
 pub use redis_probe::Commands;
 pub use redis_proxy::{LineFault, RedisProxy};

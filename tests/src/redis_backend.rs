@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use idempotency_store::conformance::Fixture;
-use idempotency_store::{BoxStore, RedisStore};
+use idempotency_store::fence_store::conformance::FenceFixture;
+use idempotency_store::{BoxStore, RedisFenceStore, RedisStore};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::OnceCell;
@@ -99,5 +100,42 @@ impl Fixture for Redis {
 
     async fn advance(&self, by: Duration) {
         self.age(by).await;
+    }
+}
+
+/// The highest fences of a store in a database of its own.
+#[derive(Debug)]
+pub struct RedisFences {
+    redis: Redis,
+    fences: RedisFenceStore,
+}
+
+impl RedisFences {
+    /// A connection to the database, to see what stands there.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        self.redis.connection().await
+    }
+
+    /// The database.
+    pub fn url(&self) -> &str {
+        &self.redis.url
+    }
+}
+
+impl FenceFixture for RedisFences {
+    type Store = RedisFenceStore;
+
+    async fn open() -> Self {
+        let redis = Redis::new().await;
+        let fences = redis.store.fences();
+        Self { redis, fences }
+    }
+
+    fn store(&self) -> &RedisFenceStore {
+        &self.fences
+    }
+
+    async fn advance(&self, duration: Duration) {
+        self.redis.age(duration).await;
     }
 }

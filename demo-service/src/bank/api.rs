@@ -7,13 +7,15 @@ use axum::{Json, Router};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio_util::task::TaskTracker;
+use tower_idempotency::{FenceHeader, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, KeyError, KeySyntax};
 
 use super::card::Card;
 use super::charge::{
-    BANK_TIME, Charge, ChargeQuery, ChargeRequest, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, MAX_AMOUNT, NOT_AFTER, Refund,
-    RefundQuery, RefundRequest, Summary, Terms, VOID_AFTER,
+    BANK_TIME, Charge, ChargeQuery, ChargeRequest, MAX_AMOUNT, NOT_AFTER, Refund, RefundQuery, RefundRequest, Summary,
+    Terms, VOID_AFTER,
 };
 use super::clock;
+use super::dedup::Dedup;
 use super::hangup::Line;
 use super::ledger::Ledger;
 use super::refusal;
@@ -28,10 +30,15 @@ pub(super) struct Bank {
     pub(super) tasks: TaskTracker,
 }
 
-pub(super) fn router(bank: Bank) -> Router {
-    Router::new()
+pub(super) fn router(bank: Bank, dedup: Option<&Dedup>) -> Router {
+    let transfers = Router::new()
         .route("/charges", post(post_charge).get(get_charges))
-        .route("/charges/{id}/refunds", post(post_refund))
+        .route("/charges/{id}/refunds", post(post_refund));
+    let transfers = match dedup {
+        Some(dedup) => dedup.protect(transfers),
+        None => transfers,
+    };
+    transfers
         .route("/charges/summary", get(get_summary))
         .route("/refunds", get(get_refunds))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -180,7 +187,7 @@ fn charge_record(request: ChargeRequest, terms: Terms) -> Charge {
         merchant: request.merchant,
         payment: request.payment,
         key: terms.key,
-        fence: terms.fence,
+        fence: terms.fence.map(bare),
         at: 0,
         refunded: 0,
     }
@@ -193,26 +200,39 @@ fn refund_record(charge: String, request: RefundRequest, terms: Terms) -> Refund
         amount: request.amount,
         reference: request.reference,
         key: terms.key,
-        fence: terms.fence,
+        fence: terms.fence.map(bare),
         at: 0,
     }
+}
+
+/// As it stands in the ledger: the number alone.
+fn bare(fence: FenceHeader) -> String {
+    fence.fence().to_string()
 }
 
 impl<S: Sync> FromRequestParts<S> for Terms {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let not_after = text(&parts.headers, NOT_AFTER)?;
-        let not_after = not_after.map(|millis| millis.parse().map_err(|_| refusal::malformed_header(NOT_AFTER)));
+        let fence = FenceHeader::parse(&parts.headers);
         Ok(Self {
-            key: text(&parts.headers, IDEMPOTENCY_KEY)?,
-            fence: text(&parts.headers, IDEMPOTENCY_FENCE)?,
-            not_after: not_after.transpose()?,
+            key: key(&parts.headers)?,
+            fence: fence.map_err(|_| refusal::malformed_header(&IDEMPOTENCY_FENCE))?,
+            not_after: not_after(&parts.headers)?,
         })
     }
 }
 
-fn text(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Problem> {
-    let value = headers.get(name).map(|value| value.to_str().map(str::to_owned));
-    value.transpose().map_err(|_| refusal::malformed_header(name))
+/// A quoted string, as programs send it, or the same bare, as people do.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match KeySyntax::Lenient.parse(headers) {
+        Ok(key) => Ok(Some(key.as_str().to_owned())),
+        Err(KeyError::Missing) => Ok(None),
+        Err(_) => Err(refusal::malformed_header(&IDEMPOTENCY_KEY)),
+    }
+}
+
+fn not_after(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let millis = headers.get(NOT_AFTER).map(|value| value.to_str().ok()?.parse().ok());
+    millis.map(|millis| millis.ok_or_else(|| refusal::malformed_header(&NOT_AFTER))).transpose()
 }

@@ -6,20 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
+use tower_idempotency::{Downstream, FenceHeader};
 use uuid::Uuid;
 
 use super::card::SLOWEST;
 
-/// Names the caller's operation. The bank writes it down and executes all the same.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The fencing token of the attempt that calls. Written down, too.
-pub const IDEMPOTENCY_FENCE: &str = "idempotency-fence";
 /// After this instant the bank must not execute the request: milliseconds since the Unix epoch.
 ///
 /// The demo's own header, no standard. The caller sets it to the end of its lease, so that a request that was delayed on
 /// its way cannot take effect when somebody else may already be at work on the same key.
-pub const NOT_AFTER: &str = "not-after";
+pub const NOT_AFTER: HeaderName = HeaderName::from_static("not-after");
 /// In answers to questions about the ledger: the bank's clock, milliseconds since the Unix epoch.
 ///
 /// [`NOT_AFTER`] is judged by that clock, so it is the one that says when an unanswered request is certain to be void.
@@ -67,9 +65,9 @@ pub struct Charge {
     pub merchant: String,
     /// The payment that this charge settles.
     pub payment: Uuid,
-    /// The [`IDEMPOTENCY_KEY`] that came with the request.
+    /// The `Idempotency-Key` that came with the request.
     pub key: Option<String>,
-    /// The [`IDEMPOTENCY_FENCE`] that came with the request.
+    /// The fence in the `Idempotency-Fence` that came with the request.
     pub fence: Option<String>,
     /// When it was executed: milliseconds since the Unix epoch, by the bank's clock.
     pub at: u64,
@@ -100,23 +98,31 @@ pub struct Refund {
     /// The merchant's own name for the refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The [`IDEMPOTENCY_KEY`] that came with the request.
+    /// The `Idempotency-Key` that came with the request.
     pub key: Option<String>,
-    /// The [`IDEMPOTENCY_FENCE`] that came with the request.
+    /// The fence in the `Idempotency-Fence` that came with the request.
     pub fence: Option<String>,
     /// When it was executed: milliseconds since the Unix epoch, by the bank's clock.
     pub at: u64,
 }
 
-/// What the caller sends beside the body, as headers.
+/// What the caller sends beside the body, as headers. Without [dedup](super::dedup) the bank writes key and fence down, and
+/// executes all the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// Sent as [`IDEMPOTENCY_KEY`].
+    /// Names the caller's operation: the `Idempotency-Key`.
     pub key: Option<String>,
-    /// Sent as [`IDEMPOTENCY_FENCE`].
-    pub fence: Option<String>,
+    /// The attempt that calls: the `Idempotency-Fence`.
+    pub fence: Option<FenceHeader>,
     /// Sent as [`NOT_AFTER`].
     pub not_after: Option<u64>,
+}
+
+impl Terms {
+    /// The terms of one step of an attempt's work.
+    pub fn of(step: &Downstream, not_after: u64) -> Self {
+        Self { key: Some(step.key().to_owned()), fence: Some(step.fence()), not_after: Some(not_after) }
+    }
 }
 
 /// The query of `GET /charges`: what is named must match; newest first.

@@ -7,11 +7,11 @@ use reqwest::{RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tower_idempotency::{IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY};
 
 use super::card::SLOWEST;
 use super::charge::{
-    BANK_TIME, Charge, ChargeQuery, ChargeRequest, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY, NOT_AFTER, Refund, RefundQuery,
-    RefundRequest, Summary, Terms,
+    BANK_TIME, Charge, ChargeQuery, ChargeRequest, NOT_AFTER, Refund, RefundQuery, RefundRequest, Summary, Terms,
 };
 use crate::problem::Problem;
 
@@ -154,12 +154,17 @@ impl BankClient {
 
 fn with_terms(request: RequestBuilder, terms: &Terms) -> RequestBuilder {
     let headers = [
-        (IDEMPOTENCY_KEY, terms.key.clone()),
-        (IDEMPOTENCY_FENCE, terms.fence.clone()),
+        (IDEMPOTENCY_KEY, terms.key.as_deref().map(quoted)),
+        (IDEMPOTENCY_FENCE, terms.fence.map(|fence| fence.to_string())),
         (NOT_AFTER, terms.not_after.map(|millis| millis.to_string())),
     ];
     let present = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
     present.fold(request, |request, (name, value)| request.header(name, value))
+}
+
+/// A string of a structured field (RFC 9651, section 3.3.3).
+fn quoted(key: &str) -> String {
+    format!("\"{}\"", key.replace('\\', r"\\").replace('"', "\\\""))
 }
 
 async fn send(request: RequestBuilder) -> Result<Response, CallError> {

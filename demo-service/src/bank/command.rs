@@ -19,16 +19,21 @@ pub struct Args {
     /// The file with everything it executed. It is created when it is not there.
     #[arg(long, env = "DEMO_LEDGER", value_name = "PATH", default_value = DEFAULT_LEDGER)]
     pub ledger: PathBuf,
+    /// Execute each idempotency key once. Charges and refunds then need a key, and a superseded attempt is refused. The keys
+    /// are kept beside the ledger, in LEDGER.keys, with their secret in LEDGER.secret.
+    #[arg(long, env = "DEMO_BANK_DEDUP")]
+    pub dedup: bool,
 }
 
 /// Runs the bank until it is told to stop.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let ledger = bank::Ledger::open(args.ledger).await.map_err(Failure::configuration)?;
+    let dedup = bank::Dedup::choose(args.dedup, &ledger).await.map_err(Failure::configuration)?;
     let (listener, address) = listen::bind(&args.listen).await.map_err(Failure::configuration)?;
     let mut signals = Signals::install().map_err(Failure::runtime)?;
-    banner::bank(address, ledger.path());
+    banner::bank(address, ledger.path(), args.dedup);
     let stopped = async move { signals.next().await };
-    bank::serve(listener, ledger, stopped).await.map_err(Failure::runtime)?;
+    bank::serve(listener, ledger, dedup, stopped).await.map_err(Failure::runtime)?;
     tracing::info!("the bank has finished what it began");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! The bank's error answers. All but one say that nothing was executed; where the ledger broke, nobody knows.
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use super::charge::MAX_AMOUNT;
 use super::ledger::{LedgerError, UnknownCharge};
@@ -56,8 +56,10 @@ pub(super) fn amount_out_of_range() -> Problem {
         .not_executed()
 }
 
-pub(super) fn malformed_header(name: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "header-malformed", "A header cannot be read").field(name).not_executed()
+pub(super) fn malformed_header(name: &HeaderName) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "header-malformed", "A header cannot be read")
+        .field(name.as_str().to_owned())
+        .not_executed()
 }
 
 pub(super) fn unknown_route() -> Problem {

@@ -2,12 +2,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
+use idempotency_store::{Fence, Owner};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tower_idempotency::FenceHeader;
 use uuid::Uuid;
 
 use super::charge::{ChargeQuery, ChargeRequest, RefundQuery, RefundRequest, Terms, VOID_AFTER};
@@ -16,29 +18,45 @@ use super::*;
 use crate::problem::{self, Problem};
 
 /// A bank on a real socket, with its own ledger.
-struct Running {
+pub(super) struct Running {
     address: SocketAddr,
-    client: BankClient,
+    pub(super) client: BankClient,
     stop: oneshot::Sender<()>,
     served: JoinHandle<io::Result<()>>,
     /// What is being executed.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     directory: TempDir,
 }
 
 impl Running {
     async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), false).await
+    }
+
+    /// One that protects itself.
+    pub(super) async fn start_with_dedup() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), true).await
+    }
+
+    async fn start_in(directory: TempDir, dedup: bool) -> Self {
         let ledger = Ledger::open(directory.path().join("ledger")).await.unwrap();
+        let dedup = Dedup::choose(dedup, &ledger).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let tasks = TaskTracker::new();
-        let served = tokio::spawn(serve_tracked(listener, ledger, tasks.clone(), async {
+        let served = tokio::spawn(serve_tracked(listener, ledger, dedup, tasks.clone(), async {
             drop(stopped.await);
         }));
         let client = BankClient::new(&format!("http://{address}")).unwrap();
         Self { address, client, stop, served, tasks, directory }
+    }
+
+    /// Stops gracefully and starts anew, with dedup.
+    pub(super) async fn restart(self) -> Self {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+        Self::start_in(self.directory, true).await
     }
 
     /// Stops gracefully and says what the ledger holds then.
@@ -49,7 +67,7 @@ impl Running {
         ledger.read(|book| book.charges(&ChargeQuery::default()).unwrap())
     }
 
-    async fn count(&self) -> usize {
+    pub(super) async fn count(&self) -> usize {
         self.client.charges(&ChargeQuery::default()).await.unwrap().records.len()
     }
 
@@ -73,7 +91,7 @@ fn raw_charge(source: &str) -> String {
     )
 }
 
-fn request(source: &str) -> ChargeRequest {
+pub(super) fn request(source: &str) -> ChargeRequest {
     ChargeRequest {
         amount: 1000,
         currency: "EUR".into(),
@@ -85,10 +103,17 @@ fn request(source: &str) -> ChargeRequest {
 }
 
 fn terms(key: &str) -> Terms {
-    Terms { key: Some(key.into()), fence: Some("17".into()), not_after: Some(clock::now() + 10_000) }
+    terms_of(key, 17)
 }
 
-fn refused(error: CallError) -> Problem {
+/// What the attempt with this fence sends. Its owner is one of its own.
+pub(super) fn terms_of(key: &str, fence: u64) -> Terms {
+    let owner = Owner::new(u128::from(fence).to_be_bytes());
+    let fence = FenceHeader::new(Fence::new(fence), owner);
+    Terms { key: Some(key.into()), fence: Some(fence), not_after: Some(clock::now() + 10_000) }
+}
+
+pub(super) fn refused(error: CallError) -> Problem {
     match error {
         CallError::Refused(problem) => problem,
         other => panic!("{other:?}"),
@@ -111,6 +136,18 @@ async fn executes_every_request_and_writes_down_what_came_with_it() {
     let summary = bank.client.summary().await.unwrap();
     assert_eq!((summary.charges, summary.keys_charged_twice), (2, 1));
     assert_eq!(bank.stop().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_is_written_down_without_its_quotes() {
+    let bank = Running::start().await;
+    for key in ["k1", "a\"b\\c"] {
+        assert_eq!(bank.client.charge(&request("card_visa"), &terms(key)).await.unwrap().key.as_deref(), Some(key));
+    }
+    let bare = reqwest::Client::new().post(format!("http://{}/charges", bank.address)).header("idempotency-key", "k1");
+    bare.json(&request("card_visa")).send().await.unwrap();
+    let by_key = ChargeQuery { key: Some("k1".into()), ..ChargeQuery::default() };
+    assert_eq!(bank.client.charges(&by_key).await.unwrap().records.len(), 2);
 }
 
 #[tokio::test]
@@ -228,7 +265,9 @@ async fn what_cannot_be_read_is_a_problem_that_executed_nothing() {
         (typed(http.post(at("/charges"))).body("{"), 400, "body-unreadable"),
         (typed(http.post(at("/charges"))).body("{}"), 422, "body-unreadable"),
         (http.post(at("/charges")).body(json.clone()), 415, "body-unreadable"),
-        (typed(http.post(at("/charges"))).header("not-after", "soon").body(json), 400, "header-malformed"),
+        (typed(http.post(at("/charges"))).header("not-after", "soon").body(json.clone()), 400, "header-malformed"),
+        (typed(http.post(at("/charges"))).header("idempotency-key", "a,b").body(json.clone()), 400, "header-malformed"),
+        (typed(http.post(at("/charges"))).header("idempotency-fence", "17").body(json), 400, "header-malformed"),
         (http.get(at("/charges?limit=x")), 400, "query-unreadable"),
         (http.get(at("/charges?after=ch_none")), 404, "unknown-charge"),
         (http.delete(at("/charges")), 405, "method-not-allowed"),

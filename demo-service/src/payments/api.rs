@@ -34,7 +34,7 @@ pub(super) async fn pay(
     idempotency: Idempotency,
     extract::Json(body): extract::Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let order = charge_request(NewPayment::read(body)?, merchant);
+    let order = charge_request(NewPayment::read(body)?, merchant, payment_id(&idempotency));
     let mandate = Mandate::new(&idempotency, "charge", payments.lease)?;
     let charge = carry_out(&payments.bank, &order, &mandate).await?;
     let payment = Payment::from(charge);
@@ -111,15 +111,22 @@ pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     problem::panicked().into_response()
 }
 
-fn charge_request(payment: NewPayment, Merchant(merchant): Merchant) -> ChargeRequest {
+/// The same for every attempt of one key: a takeover must send what its predecessor sent, or the bank would take it for
+/// another payment.
+fn payment_id(idempotency: &Idempotency) -> Uuid {
+    let digest = Uuid::parse_str(&idempotency.downstream_key("payment")).unwrap_or_default();
+    // A custom format (RFC 9562, section 5.8): the bits of a digest, without any meaning.
+    uuid::Builder::from_custom_bytes(digest.into_bytes()).into_uuid()
+}
+
+fn charge_request(payment: NewPayment, Merchant(merchant): Merchant, id: Uuid) -> ChargeRequest {
     ChargeRequest {
         amount: payment.amount,
         currency: payment.currency,
         source: payment.source,
         reference: payment.reference,
         merchant,
-        // Time-ordered, so that ids sort as payments were made.
-        payment: Uuid::now_v7(),
+        payment: id,
     }
 }
 

@@ -32,8 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The right to send one transfer, as the attempt's lease gives it.
 #[derive(Clone, Debug)]
 pub(super) struct Mandate {
-    key: String,
-    fence: String,
+    /// What the attempt sends along: its derived key, and its fence.
+    terms: Terms,
     /// Milliseconds since the Unix epoch.
     not_after: u64,
 }
@@ -48,15 +48,12 @@ impl Mandate {
         if left.is_zero() || idempotency.is_lost() {
             return Err(problem::too_late());
         }
-        Ok(Self {
-            key: idempotency.downstream_key(step),
-            fence: idempotency.fence().to_string(),
-            not_after: clock::now().saturating_add(millis(left)),
-        })
+        let not_after = clock::now().saturating_add(millis(left));
+        Ok(Self { terms: Terms::of(&idempotency.downstream(step), not_after), not_after })
     }
 
-    fn terms(&self) -> Terms {
-        Terms { key: Some(self.key.clone()), fence: Some(self.fence.clone()), not_after: Some(self.not_after) }
+    fn key(&self) -> &str {
+        self.terms.key.as_deref().unwrap_or_default()
     }
 
     /// From when on, by the bank's clock, what it has not executed it never will.
@@ -116,7 +113,7 @@ pub(super) async fn carry_out<T: Transfer>(
     transfer: &T,
     mandate: &Mandate,
 ) -> Result<T::Record, Problem> {
-    match transfer.send(bank, &mandate.terms()).await {
+    match transfer.send(bank, &mandate.terms).await {
         Ok(record) => Ok(record),
         Err(CallError::Refused(problem)) => Err(problem::refused(problem)),
         Err(error) if error.is_not_executed() => {
@@ -149,7 +146,7 @@ async fn find_out<T: Transfer>(bank: &BankClient, transfer: &T, mandate: &Mandat
 
 /// What the bank says about it, once that is certain.
 async fn ask<T: Transfer>(bank: &BankClient, transfer: &T, mandate: &Mandate) -> Option<Result<T::Record, Problem>> {
-    let found = match transfer.ask(bank, &mandate.key).await {
+    let found = match transfer.ask(bank, mandate.key()).await {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "the bank does not answer what became of a transfer");

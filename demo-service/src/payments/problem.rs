@@ -64,6 +64,13 @@ pub(super) fn too_late() -> Problem {
         .not_executed()
 }
 
+/// The bank has seen a later attempt of the same payment. The layer knows better than this attempt what became of it.
+fn superseded() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "superseded", "A later attempt at this payment is at work")
+        .detail("this attempt charged nothing; send the same request again")
+        .not_executed()
+}
+
 /// The bank cannot be asked, and nothing was sent to it that could charge.
 pub(super) fn bank_unreachable() -> Problem {
     Problem::new(StatusCode::BAD_GATEWAY, "bank-unreachable", "The bank cannot be reached")
@@ -90,6 +97,7 @@ pub(super) fn refused(problem: Problem) -> Problem {
         "card-declined" => declined(),
         "bank-failed" => bank_failed(),
         "expired" => too_late(),
+        "fenced" => superseded(),
         // These name the field that the caller sent, and say that nothing was executed.
         "unknown-source" | "amount-out-of-range" | "over-refund" => problem,
         name => {

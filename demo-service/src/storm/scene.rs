@@ -144,7 +144,7 @@ impl OwnBank {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::NoPort)?;
         let port = listener.local_addr().map_err(Error::NoPort)?.port();
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(bank::serve(listener, ledger, async { drop(stopped.await) }));
+        let served = tokio::spawn(bank::serve(listener, ledger, None, async { drop(stopped.await) }));
         Ok(Self { base: Base::loopback(port), stop, served })
     }
 

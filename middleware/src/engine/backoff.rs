@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Doubling delays from 20 ms to 5 s, each drawn evenly between half and the whole, so that many askers spread out.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
 }
 
@@ -12,12 +12,12 @@ const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(5);
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { next: FIRST }
     }
 
     /// The next delay.
-    pub(super) fn delay(&mut self) -> Duration {
+    pub(crate) fn delay(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
         // Without random bytes the delay is merely not spread.

@@ -128,7 +128,7 @@ pub(super) fn unclaimed(error: &StoreError, attempt: Attempt) -> Unclaimed {
 }
 
 /// An error with its sources, on one line. A store's errors contain no input of a client.
-pub(super) struct Chain<'a>(pub(super) &'a StoreError);
+pub(crate) struct Chain<'a>(pub(crate) &'a StoreError);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -22,7 +22,8 @@ use crate::config::{ConfigError, Timing};
 use resolve::Resolvers;
 use tracker::Tracker;
 
-pub(crate) use claim::Unclaimed;
+pub(crate) use backoff::Backoff;
+pub(crate) use claim::{Chain, Unclaimed};
 pub(crate) use resolve::Resolving;
 pub(crate) use settle::Completion;
 pub(crate) use tenure::{Hold, NotHeld, Tenure};

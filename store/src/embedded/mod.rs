@@ -44,8 +44,10 @@
 //! The format has a number. A version of this crate reads the files of the versions before it, and refuses those of later
 //! ones. Network file systems whose locks or syncs are not those of a local disk void every promise above.
 
+mod checksum;
 mod handle;
 mod jobs;
+mod marks;
 mod open;
 mod refusal;
 mod rehearsal;
@@ -66,6 +68,8 @@ use self::handle::Handle;
 use self::jobs::Reply;
 use self::open::OnDisk;
 use self::tables::{ReadError, Tables};
+use crate::fence_store::mark::Mark;
+use crate::fence_store::{Admitted, FenceKey};
 use crate::record::{Record, Transition};
 use crate::{Clock, Deadline, Key, Scanned, SteadyClock, StoreError, StoreTime, Transact};
 
@@ -88,7 +92,7 @@ pub struct Stats {
     pub writes: u64,
     /// Commits that carried them. Much less than `writes` under load.
     pub commits: u64,
-    /// Expired records that were removed.
+    /// Expired records and fences that were removed.
     pub swept: u64,
 }
 
@@ -139,7 +143,7 @@ impl EmbeddedStore {
         self.0.close().await;
     }
 
-    /// Removes at most `limit` records that have expired, and tells how many they were. Transactions do so on their own,
+    /// Removes at most `limit` records and fences that have expired, and tells how many they were. Transactions do so on their own,
     /// a few at a time, and so does an idle store; this is for those who want the space now.
     ///
     /// # Errors
@@ -174,6 +178,28 @@ impl EmbeddedStore {
             commits: read(&counters.commits),
             swept: read(&counters.swept),
         }
+    }
+
+    /// Reads the mark of a key, lets `admit` decide, and writes what that returns, in one transaction.
+    pub(crate) async fn mark<F>(&self, key: FenceKey, deadline: Deadline, admit: F) -> Result<Admitted, StoreError>
+    where
+        F: FnOnce(Option<&Mark>, StoreTime) -> (Option<Mark>, Admitted) + Send + 'static,
+    {
+        let verb = move |tables: &mut Tables<'_>, now| {
+            let current = match tables.marks.get(&key) {
+                Ok(current) => current,
+                Err(ReadError::Storage(error)) => return Err(error),
+                Err(ReadError::Record(error)) => {
+                    return Ok(Reply { reply: Err(StoreError::corrupt(NAME, error)), wrote: false });
+                }
+            };
+            let (write, admitted) = admit(current.as_ref(), now);
+            if let Some(mark) = &write {
+                tables.marks.put(&key, current.as_ref(), mark)?;
+            }
+            Ok(Reply { reply: Ok(admitted), wrote: write.is_some() })
+        };
+        self.0.call(deadline, verb).await
     }
 
     /// The file.

@@ -1,4 +1,4 @@
-//! What stands in the file: three tables and the bytes in them.
+//! What stands in the file of records: three tables and the bytes in them. `marks.rs` has those of fences.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -14,6 +14,8 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
+use super::checksum::checksum;
+use super::marks::Marks;
 use crate::codec::{self, CodecError, HEADER_LEN};
 use crate::record::Record;
 use crate::{Key, Listed, Scanned, StoreTime};
@@ -30,6 +32,7 @@ pub(super) struct Tables<'t> {
     meta: Table<'t, &'static str, u64>,
     records: Table<'t, &'static [u8; 32], &'static [u8]>,
     expiry: Table<'t, (u64, &'static [u8; 32]), ()>,
+    pub(super) marks: Marks<'t>,
 }
 
 /// Why a record could not be read.
@@ -52,6 +55,7 @@ impl<'t> Tables<'t> {
             meta: transaction.open_table(META)?,
             records: transaction.open_table(RECORDS)?,
             expiry: transaction.open_table(EXPIRY)?,
+            marks: Marks::open(transaction)?,
         })
     }
 
@@ -101,14 +105,15 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes at most `limit` records that have expired, the oldest first, and tells how many it removed.
+    /// Removes at most `limit` records and fences that have expired, the oldest records first, and tells how many it
+    /// removed. Every transaction removes more than it adds, so the fences get their turn.
     pub(super) fn sweep(&mut self, now: StoreTime, limit: usize) -> Result<usize, StorageError> {
         let expired = self.expired(now, limit)?;
         for (expires_at, key) in &expired {
             self.expiry.remove((*expires_at, key))?;
             self.records.remove(key)?;
         }
-        Ok(expired.len())
+        Ok(expired.len() + self.marks.sweep(now, limit - expired.len())?)
     }
 
     fn expired(&self, now: StoreTime, limit: usize) -> Result<Vec<(u64, [u8; 32])>, StorageError> {
@@ -146,7 +151,7 @@ impl Meta {
 fn write(key: &Key, record: &Record) -> Vec<u8> {
     let since = record.since.as_micros().to_be_bytes();
     let record = codec::encode(key, record);
-    let sum = checksum(&since, &record).to_be_bytes();
+    let sum = checksum([since.as_slice(), &record]).to_be_bytes();
     [since.as_slice(), &sum, &record].concat()
 }
 
@@ -166,15 +171,8 @@ fn list(key: Key, value: &[u8], now: StoreTime) -> Result<Listed, CodecError> {
 fn checked(value: &[u8]) -> Result<(StoreTime, &[u8]), CodecError> {
     let (since, rest) = value.split_first_chunk().ok_or(CodecError::Truncated)?;
     let (sum, record) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
-    if checksum(since, record) != u64::from_be_bytes(*sum) {
+    if checksum([since.as_slice(), record]) != u64::from_be_bytes(*sum) {
         return Err(CodecError::Damaged("its checksum does not match"));
     }
     Ok((StoreTime::from_micros(u64::from_be_bytes(*since)), record))
-}
-
-/// FNV-1a, 64 bits. Against bytes that rot, not against an adversary: whoever can write the file can claim keys as well.
-/// redb has checksums of its own, but looks at them only when it repairs a file.
-fn checksum(since: &[u8], record: &[u8]) -> u64 {
-    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    since.iter().chain(record).fold(0xcbf2_9ce4_8422_2325, step)
 }

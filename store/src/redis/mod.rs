@@ -66,7 +66,7 @@ use value::{Seen, Snapshot};
 pub use config::{RedisConfig, RedisConfigError};
 pub use greeting::RedisConnectError;
 
-const NAME: &str = "redis";
+pub(crate) const NAME: &str = "redis";
 
 /// How often a write is tried again because somebody else wrote in between. Each time that somebody has made progress.
 const ROUNDS: usize = 16;
@@ -88,7 +88,7 @@ struct Inner {
 /// A reply that no Redis server gives. What was sent may have been carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the server's reply makes no sense here")]
-struct Nonsense;
+pub(crate) struct Nonsense;
 
 /// The record was rewritten by others each time that it was to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -119,7 +119,12 @@ impl RedisStore {
     /// The name of a key's record in Redis, for operators who look at one: the prefix, and the digest in base64url
     /// between braces.
     pub fn name_of(&self, key: &Key) -> String {
-        format!("{}:{{{}}}", self.0.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()))
+        self.named("", key.as_bytes())
+    }
+
+    /// The name of something of this kind that has this digest.
+    pub(crate) fn named(&self, kind: &str, digest: &[u8; 32]) -> String {
+        format!("{}:{kind}{{{}}}", self.0.prefix, URL_SAFE_NO_PAD.encode(digest))
     }
 
     /// Sends what `call` sends, waits until the deadline, and gives up the connection if it is of no use any more.
@@ -161,10 +166,33 @@ impl RedisStore {
         arguments: &[&[u8]],
         deadline: Deadline,
     ) -> Result<Value, StoreError> {
-        let name = self.name_of(key);
-        self.send(deadline, |mut connection| async move { script.call(&mut connection, &name, arguments).await })
+        self.run_on(script, &self.name_of(key), arguments, deadline).await
+    }
+
+    async fn run_on(
+        &self,
+        script: &Script,
+        name: &str,
+        arguments: &[&[u8]],
+        deadline: Deadline,
+    ) -> Result<Value, StoreError> {
+        self.send(deadline, |mut connection| async move { script.call(&mut connection, name, arguments).await })
             .await?
             .map_err(sort)
+    }
+
+    /// Lets the fence in `mark` pass at `name` if none stands in its way, and brings what stands there then.
+    pub(crate) async fn admit(
+        &self,
+        name: &str,
+        mark: &[u8],
+        life: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, StoreError> {
+        match self.run_on(&self.0.scripts.admit, name, &[mark, life.as_bytes()], deadline).await? {
+            Value::BulkString(stands) => Ok(stands),
+            _ => Err(StoreError::unknown(NAME, Nonsense)),
+        }
     }
 
     /// A script that answers 1 if it did what it is for.

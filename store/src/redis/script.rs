@@ -20,6 +20,8 @@ pub(super) struct Scripts {
     pub(super) swap_allow_oom: Script,
     pub(super) renew: Script,
     pub(super) complete: Script,
+    /// Refused by a server that is out of memory, and so is the attempt that asks.
+    pub(super) admit: Script,
 }
 
 impl Scripts {
@@ -31,6 +33,7 @@ impl Scripts {
             swap_allow_oom: Script::new(format!("#!lua flags=allow-oom\n{swap}")),
             renew: Script::new(include_str!("renew.lua").to_owned()),
             complete: Script::new(include_str!("complete.lua").to_owned()),
+            admit: Script::new(include_str!("admit.lua").to_owned()),
         }
     }
 }

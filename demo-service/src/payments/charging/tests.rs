@@ -2,7 +2,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
+use idempotency_store::{Fence, Owner};
 use tokio::time::advance;
+use tower_idempotency::FenceHeader;
 
 use super::*;
 
@@ -38,7 +40,7 @@ impl Transfer for Scripted {
     type Record = &'static str;
 
     async fn send(&self, _: &BankClient, terms: &Terms) -> Result<&'static str, CallError> {
-        assert_eq!((terms.key.as_deref(), terms.fence.as_deref()), (Some("k"), Some("7")));
+        assert_eq!((terms.key.as_deref(), terms.fence), (Some("k"), Some(fence())));
         let mut script = self.0.lock().unwrap();
         script.sent += 1;
         script.on_send.take().expect("sent once")
@@ -62,8 +64,13 @@ fn refusal(name: &'static str) -> CallError {
     CallError::Refused(Problem::new(StatusCode::IM_A_TEAPOT, name, "No").not_executed())
 }
 
+fn fence() -> FenceHeader {
+    FenceHeader::new(Fence::new(7), Owner::new([7; 16]))
+}
+
 fn mandate() -> Mandate {
-    Mandate { key: "k".into(), fence: "7".into(), not_after: clock::now() + 30_000 }
+    let not_after = clock::now() + 30_000;
+    Mandate { terms: Terms { key: Some("k".into()), fence: Some(fence()), not_after: Some(not_after) }, not_after }
 }
 
 fn found(records: &[&'static str], as_of: u64) -> Found<&'static str> {
@@ -88,6 +95,7 @@ async fn a_refusal_is_an_answer() {
         ("card-declined", StatusCode::PAYMENT_REQUIRED, false),
         ("bank-failed", StatusCode::BAD_GATEWAY, false),
         ("expired", StatusCode::SERVICE_UNAVAILABLE, true),
+        ("fenced", StatusCode::CONFLICT, true),
         ("something-new", StatusCode::BAD_GATEWAY, true),
     ];
     for (name, status, released) in cases {
