@@ -124,9 +124,9 @@ mod abandoned;
 mod admission;
 mod answer;
 mod body;
+mod checkpoint;
 #[cfg(feature = "client")]
 pub mod client;
-mod checkpoint;
 mod config;
 mod context;
 mod decision;
