@@ -14,6 +14,7 @@ mod exit;
 mod extract;
 mod listen;
 mod logging;
+mod on_abandoned;
 pub mod payments;
 pub mod problem;
 mod serve;

@@ -19,6 +19,7 @@ use crate::bank::{self, BankClient, Dedup, Ledger, dedup, ledger};
 use crate::banner::{self, Ground};
 use crate::exit::Failure;
 use crate::listen::{self, ListenError};
+use crate::on_abandoned::OnAbandonedChoice;
 use crate::payments::{self, Merchant, Payments};
 use crate::shutdown::Signals;
 use crate::store::{OpenStore, StoreChoice, StoreError};
@@ -57,6 +58,11 @@ pub(crate) struct Args {
     /// that everybody knows is used, with a warning.
     #[arg(long, env = "DEMO_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub(crate) secret: Option<String>,
+    /// What a retry gets when the request before it was interrupted by a crash and nobody knows its outcome: "refuse" tells
+    /// it so; "reexecute:N" runs it again, up to N attempts in all, and charges twice unless the bank recognises the
+    /// repetition (its --dedup); "resolve" asks the bank what became of it.
+    #[arg(long, env = "DEMO_ON_ABANDONED", value_name = "POLICY", default_value_t = OnAbandonedChoice::default())]
+    pub(crate) on_abandoned: OnAbandonedChoice,
     /// How long to wait at the start for a Redis server that is not there yet.
     #[arg(long, env = "DEMO_WAIT_FOR_STORE", value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) wait_for_store: Duration,
@@ -72,6 +78,9 @@ pub(crate) enum ConfigurationError {
     /// The durations keep no promise together.
     #[error("{0} (see --lease and --retention)")]
     Timing(#[source] ConfigError),
+    /// The policy for abandoned keys makes no sense.
+    #[error("{0} (see --on-abandoned)")]
+    OnAbandoned(#[source] ConfigError),
     /// The secret is none.
     #[error("{0} (see --secret)")]
     Secret(#[source] ConfigError),
@@ -132,13 +141,14 @@ impl Service {
         let named = args.bank.as_deref().map(BankClient::new).transpose()?;
         let (listener, address) = listen::bind(&args.listen).await?;
         let store = OpenStore::open(&args.store, args.wait_for_store).await?;
-        let scope = Scope::extension(|merchant: &Merchant| merchant.0.as_bytes());
-        let idempotency = IdempotencyLayer::new(store.store.clone(), scope, secret).timing(timing);
-        let idempotency = idempotency.map_err(ConfigurationError::Timing)?;
         let (client, bank) = match named {
             Some(client) => (client, None),
             None => OwnBank::start(args).await.map(|(client, bank)| (client, Some(bank)))?,
         };
+        let policy = args.on_abandoned.policy(client.clone(), args.lease).map_err(ConfigurationError::OnAbandoned)?;
+        let scope = Scope::extension(|merchant: &Merchant| merchant.0.as_bytes());
+        let idempotency = IdempotencyLayer::new(store.store.clone(), scope, secret).on_abandoned(policy).timing(timing);
+        let idempotency = idempotency.map_err(ConfigurationError::Timing)?;
         let ground = Ground { address, store: args.store.to_string(), bank: describe(&client, bank.as_ref()) };
         let payments = Payments { bank: client, lease: args.lease, store: store.store.clone() };
         let app = payments::router(payments, idempotency.clone());
