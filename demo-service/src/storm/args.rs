@@ -83,6 +83,9 @@ impl Args {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.check_attacked_service()?;
         self.own.check()?;
+        if self.bank.is_some() && self.own.bank_dedup {
+            return Err(Error::argument("--bank-dedup cannot go with --bank: start that bank with --dedup"));
+        }
         for (name, time) in [("timeout", self.timeout), ("patience", self.patience), ("deadline", self.deadline)] {
             if time.is_zero() {
                 return Err(Error::argument(format!("--{name} must be longer than 0s")));

@@ -36,7 +36,7 @@ fn a_running_service_is_not_killed_and_needs_its_bank() {
     assert!(refusal("--url http://127.0.0.1:1").contains("needs --bank"));
     let both = "--url http://127.0.0.1:1 --bank http://127.0.0.1:2";
     parse(both).check().unwrap();
-    for option in ["--kill-every 3s", "--lease 3s", "--store memory", "--servers 2"] {
+    for option in ["--kill-every 3s", "--lease 3s", "--store memory", "--servers 2", "--on-abandoned resolve"] {
         let said = refusal(&format!("{both} {option}"));
         assert!(said.contains("cannot go with --url"), "{said}");
     }
@@ -49,7 +49,10 @@ fn several_servers_need_a_store_that_they_can_share() {
     }
     let shared = parse("--servers 2 --store redis://:secret@127.0.0.1:6379 --kill-every 3s");
     shared.check().unwrap();
-    assert_eq!(shared.own.description(), "2 servers on redis://127.0.0.1:6379, lease 3s");
+    assert_eq!(
+        shared.own.description(),
+        "2 servers on redis://127.0.0.1:6379, lease 3s; on abandoned keys: refuse; the bank executes what it gets"
+    );
     assert!(Command::try_parse_from(["storm", "--servers", "0"]).is_err());
 }
 
@@ -57,6 +60,7 @@ fn several_servers_need_a_store_that_they_can_share() {
 fn a_store_that_cannot_survive_a_kill_is_refused() {
     assert!(refusal("--store memory --kill-every 3s").contains("embedded:PATH"));
     assert!(refusal("--kill-every 1ms").contains("at least 100ms"));
+    assert!(refusal("--bank http://127.0.0.1:2 --bank-dedup").contains("start that bank with --dedup"));
     assert!(refusal("--patience 0s").contains("longer than 0s"));
 }
 

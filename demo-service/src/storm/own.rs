@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::Error;
+use crate::on_abandoned::OnAbandonedChoice;
 use crate::store::StoreChoice;
 
 /// Short, so that what a killed server left behind is decided while its clients still ask.
@@ -31,6 +32,15 @@ pub(super) struct Own {
     #[arg(long, env = "DEMO_STORM_LEASE", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) lease: Option<Duration>,
 
+    /// What the servers do about a key whose owner was killed: refuse, reexecute:N, or resolve, as serve does.
+    #[arg(long, env = "DEMO_STORM_ON_ABANDONED", value_name = "POLICY", default_value_t = OnAbandonedChoice::default())]
+    pub(super) on_abandoned: OnAbandonedChoice,
+
+    /// Let the storm's own bank recognise a repeated charge by its key, and refuse superseded servers by their fence.
+    /// Without it, reexecute:N charges twice.
+    #[arg(long, env = "DEMO_STORM_BANK_DEDUP")]
+    pub(super) bank_dedup: bool,
+
     /// Kill a server with SIGKILL this often, and start it again on its port; with several, the seed draws which.
     #[arg(long, env = "DEMO_STORM_KILL_EVERY", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) kill_every: Option<Duration>,
@@ -43,6 +53,11 @@ impl Own {
             ("--servers", self.servers != NonZeroU16::MIN, "the servers are those that are named; repeat --url"),
             ("--store", self.store.is_some(), "the store belongs to the server that is already running"),
             ("--lease", self.lease.is_some(), "the lease belongs to the server that is already running"),
+            (
+                "--on-abandoned",
+                self.on_abandoned != OnAbandonedChoice::default(),
+                "the policy belongs to that server, too",
+            ),
             ("--kill-every", self.kill_every.is_some(), "only a server that the storm started itself may be killed"),
         ];
         options.into_iter().filter(|(_, given, _)| *given).map(|(option, _, reason)| (option, reason))
@@ -68,6 +83,11 @@ impl Own {
         Ok(())
     }
 
+    /// Whether a charge is repeated after a crash and nothing recognises it, so that doubles are to be expected.
+    pub(super) fn repeats_charges(&self) -> bool {
+        matches!(self.on_abandoned, OnAbandonedChoice::Reexecute(_)) && !self.bank_dedup
+    }
+
     /// The lease that they are started with.
     pub(super) fn lease(&self) -> Duration {
         self.lease.unwrap_or(DEFAULT_LEASE)
@@ -83,6 +103,7 @@ impl Own {
         let (servers, lease) = (self.servers, humantime::format_duration(self.lease()));
         let servers = if servers == NonZeroU16::MIN { "1 server".to_owned() } else { format!("{servers} servers") };
         let store = self.store.as_ref().map_or_else(|| "embedded store".to_owned(), StoreChoice::to_string);
-        format!("{servers} on {store}, lease {lease}")
+        let dedup = if self.bank_dedup { "the bank recognises repetitions" } else { "the bank executes what it gets" };
+        format!("{servers} on {store}, lease {lease}; on abandoned keys: {}; {dedup}", self.on_abandoned)
     }
 }

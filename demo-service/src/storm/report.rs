@@ -16,6 +16,9 @@ const SPELLED_OUT: usize = 20;
 const WHAT_FRESH_KEYS_DO: &str =
     "this is what --without-key is for: with a fresh key in every request, nothing tells a retry from a new payment";
 
+const WHAT_REEXECUTION_DOES: &str = "a handler that runs again after a crash repeats the charge that the killed one had made, \
+                                     unless the bank recognises it: add --bank-dedup, or use --on-abandoned resolve";
+
 /// Everything that the report speaks about.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
@@ -150,6 +153,9 @@ impl Report<'_> {
             (true, false, false) => format!("PASSED: {counts}"),
             (true, false, true) => format!("PASSED BY LUCK: {counts}, though nothing protected these payments"),
             (false, _, true) if only_doubles => format!("FAILED, AS IT MUST: {counts}; {WHAT_FRESH_KEYS_DO}"),
+            (false, ..) if only_doubles && self.args.own.repeats_charges() => {
+                format!("FAILED, AS IT MUST: {counts}; {WHAT_REEXECUTION_DOES}")
+            }
             (false, ..) => format!("FAILED: {counts}"),
         }
     }

@@ -36,7 +36,7 @@ impl Scene {
     pub(crate) async fn prepare(args: &Args, seed: u64) -> Result<Self, Error> {
         let files = if args.url.is_empty() { Some(temporary_directory()?) } else { None };
         let own_bank = match (&args.bank, &files) {
-            (None, Some(files)) => Some(OwnBank::start(files.path()).await?),
+            (None, Some(files)) => Some(OwnBank::start(files.path(), args.own.bank_dedup).await?),
             _ => None,
         };
         let bank = args.bank.clone().or_else(|| own_bank.as_ref().map(|own| own.base.clone()));
@@ -109,6 +109,7 @@ impl Ground<'_> {
             ("--listen", base.authority().into()),
             ("--bank", self.bank.to_string().into()),
             ("--lease", humantime::format_duration(self.own.lease()).to_string().into()),
+            ("--on-abandoned", self.own.on_abandoned.to_string().into()),
             // Its log is shown only where it fails, and should then begin with the reason.
             ("--log", "warn".into()),
         ];
@@ -138,13 +139,14 @@ pub(crate) struct OwnBank {
 }
 
 impl OwnBank {
-    pub(crate) async fn start(files: &Path) -> Result<Self, Error> {
+    pub(crate) async fn start(files: &Path, dedup: bool) -> Result<Self, Error> {
         let ledger = bank::Ledger::open(files.join("ledger.jsonl")).await;
         let ledger = ledger.map_err(|error| Error::Ledger(error.into()))?;
+        let dedup = bank::Dedup::choose(dedup, &ledger).await.map_err(|error| Error::Ledger(error.into()))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::NoPort)?;
         let port = listener.local_addr().map_err(Error::NoPort)?.port();
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(bank::serve(listener, ledger, None, async { drop(stopped.await) }));
+        let served = tokio::spawn(bank::serve(listener, ledger, dedup, async { drop(stopped.await) }));
         Ok(Self { base: Base::loopback(port), stop, served })
     }
 

@@ -168,7 +168,7 @@ const HEAVY: &str = "--payments 120 --clients 12 --seed 11 --lose-replies 30 --d
 /// A storm against such a service: the verdict, and the report that was printed.
 async fn storm(manner: Manner, options: &str) -> (Verdict, String) {
     let files = TempDir::new().unwrap();
-    let bank = OwnBank::start(files.path()).await.unwrap();
+    let bank = OwnBank::start(files.path(), false).await.unwrap();
     let url = Service::start(manner, &bank).await;
     let args = arguments(&format!("{HEAVY} --url {url} --bank {} {options}", bank.base));
     args.check().unwrap();
@@ -262,7 +262,7 @@ async fn a_deadline_ends_it_and_the_rest_is_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seed_that_the_bank_has_seen_is_refused() {
     let files = TempDir::new().unwrap();
-    let bank = OwnBank::start(files.path()).await.unwrap();
+    let bank = OwnBank::start(files.path(), false).await.unwrap();
     let url = Service::start(Manner::Keeps, &bank).await;
     let args = arguments(&format!("--payments 5 --seed 3 --url {url} --bank {}", bank.base));
     report(&args, &mut Vec::new()).await.unwrap();
