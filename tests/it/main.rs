@@ -13,6 +13,7 @@
     reason = "what kills and what pauses a server look alike to the scenarios that do either"
 )]
 
+mod after_kill;
 mod callers;
 mod claim;
 mod clock;
