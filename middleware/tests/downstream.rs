@@ -1,7 +1,13 @@
 //! What a handler's calls carry, by each of the three ways, and that none leaves under a lost lease.
 
 #![cfg(feature = "client")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
@@ -181,7 +187,8 @@ mod by_reqwest {
     use axum::routing::post;
     use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error};
     use tokio::net::TcpListener;
-    use tower_idempotency::client::reqwest::DownstreamMiddleware;
+    use tower_idempotency::client::reqwest::{DownstreamMiddleware, RetryMiddleware};
+    use tower_idempotency::client::{CallError, Outcome, Reason};
 
     use super::*;
 
@@ -219,5 +226,22 @@ mod by_reqwest {
         };
         assert_eq!(refused.downcast_ref(), Some(&DownstreamError::LeaseLost(LeaseLost)));
         assert!(sent.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn retries_send_the_steps_key_and_end_with_its_lease() {
+        let retrying = || {
+            let client = ClientBuilder::new(reqwest::Client::builder().no_proxy().build().unwrap());
+            client.with(RetryMiddleware::new()).with(DownstreamMiddleware::new()).build()
+        };
+        let ((url, sent), step, lost) = (server().await, step("k").await, lost_step().await);
+        retrying().post(&url).with_extension(step.clone()).send().await.unwrap().error_for_status().unwrap();
+        assert_eq!(sent.0.lock().unwrap()[0][IDEMPOTENCY_KEY], format!("\"{}\"", step.key()));
+
+        let refused = retrying().post(&url).with_extension(lost).send().await.unwrap_err();
+        let Error::Middleware(refused) = refused else { panic!("{refused:?}") };
+        let Ok(CallError::GaveUp(gave_up)) = refused.downcast() else { panic!("another error") };
+        assert_eq!((gave_up.reason(), gave_up.outcome(), gave_up.tries()), (Reason::Refused, Outcome::NotSent, 1));
+        assert_eq!(sent.0.lock().unwrap().len(), 1);
     }
 }

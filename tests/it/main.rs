@@ -16,6 +16,7 @@
 mod after_kill;
 mod callers;
 mod claim;
+mod client;
 mod clock;
 mod crash;
 mod disconnect;

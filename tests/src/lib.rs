@@ -9,6 +9,7 @@
 //! | [`Downstream`] | where handlers have their effects, and the judge of how many there were |
 //! | [`Process`] | the demo's real server and bank, with signals |
 //! | [`Relay`] | the line between server and bank, held at a chosen point |
+//! | [`Line`] | the line between a client and a server, cut at a chosen point |
 //! | [`RedisServer`] | a real Redis of one's own, with signals and restarts |
 //! | [`RedisProxy`] | the line to a Redis, cut, slowed and mixed up at a chosen command |
 //! | [`Reply`] | an answer with every byte that a test may compare |
@@ -34,6 +35,7 @@ pub mod faketime;
 mod faults;
 mod gate;
 mod handlers;
+mod line;
 mod process;
 pub mod raw;
 mod redis_backend;
@@ -53,6 +55,7 @@ pub use downstream::{Checks, Downstream};
 pub use faults::{Fault, Faults, Faulty, Verb};
 pub use gate::Gate;
 pub use handlers::Run;
+pub use line::{Cut, Line};
 pub use process::{Process, command, die_with_parent};
 pub use redis_backend::{Redis, RedisFences};
 pub use redis_options::RedisOptions;

@@ -1,6 +1,7 @@
 //! How many retries all calls of a client may make together, so that an outage is not multiplied.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -24,15 +25,13 @@ use tokio::time::Instant;
 /// # let _ = (bank, ledger);
 /// ```
 #[derive(Clone, Debug)]
-pub struct RetryBudget {
-    rate: u32,
-    bucket: Option<Arc<Bucket>>,
-}
+pub struct RetryBudget(Option<Arc<Bucket>>);
 
 /// In tenths of a retry.
 #[derive(Debug)]
 struct Bucket {
     capacity: u64,
+    per_second: u64,
     level: Mutex<Level>,
 }
 
@@ -49,21 +48,24 @@ const ANSWER: u64 = 1;
 impl RetryBudget {
     /// A full bucket of this many retries, refilled by one each second. 0 forbids every retry after a failure.
     pub fn new(capacity: u32) -> Self {
-        let capacity = u64::from(capacity) * RETRY;
-        let level = Mutex::new(Level { tenths: capacity, paid_until: None });
-        Self { rate: 1, bucket: Some(Arc::new(Bucket { capacity, level })) }
+        Self::full(u64::from(capacity) * RETRY, RETRY)
     }
 
     /// No bound but that of each call. For clients that make few calls, or attack on purpose.
     pub const fn unlimited() -> Self {
-        Self { rate: 0, bucket: None }
+        Self(None)
     }
 
-    /// How many retries each second puts back. Default 1; 0 leaves it to the calls that are answered. Of clones with
-    /// different rates each pays in at its own.
-    pub fn per_second(mut self, retries: u32) -> Self {
-        self.rate = retries;
-        self
+    /// How many retries each second puts back. Default 1; 0 leaves it to the calls that are answered.
+    ///
+    /// It makes a new, full bucket: say it before the budget is shared.
+    pub fn per_second(self, retries: u32) -> Self {
+        self.0.map_or(Self(None), |bucket| Self::full(bucket.capacity, u64::from(retries) * RETRY))
+    }
+
+    fn full(capacity: u64, per_second: u64) -> Self {
+        let level = Mutex::new(Level { tenths: capacity, paid_until: None });
+        Self(Some(Arc::new(Bucket { capacity, per_second, level })))
     }
 
     /// Takes a retry out, if there is one.
@@ -78,9 +80,9 @@ impl RetryBudget {
 
     /// Pays time in, then changes the level, if `change` says to what.
     fn at(&self, now: Instant, change: impl FnOnce(u64, u64) -> Option<u64>) -> bool {
-        let Some(bucket) = &self.bucket else { return true };
+        let Some(bucket) = &self.0 else { return true };
         let mut level = bucket.level.lock().unwrap_or_else(PoisonError::into_inner);
-        level.pay_in(now, self.rate, bucket.capacity);
+        level.pay_in(now, bucket);
         let changed = change(level.tenths, bucket.capacity);
         level.tenths = changed.unwrap_or(level.tenths);
         changed.is_some()
@@ -88,12 +90,13 @@ impl RetryBudget {
 }
 
 impl Level {
-    fn pay_in(&mut self, now: Instant, rate: u32, capacity: u64) {
+    fn pay_in(&mut self, now: Instant, bucket: &Bucket) {
         let since = now.saturating_duration_since(*self.paid_until.get_or_insert(now));
         // Whole seconds only, so that asking often does not round the refill away.
-        let refill = since.as_secs().saturating_mul(u64::from(rate)).saturating_mul(RETRY);
-        self.tenths = self.tenths.saturating_add(refill).min(capacity);
-        self.paid_until = self.paid_until.map(|until| until + std::time::Duration::from_secs(since.as_secs()));
+        let seconds = Duration::from_secs(since.as_secs());
+        let refill = seconds.as_secs().saturating_mul(bucket.per_second);
+        self.tenths = self.tenths.saturating_add(refill).min(bucket.capacity);
+        self.paid_until = self.paid_until.map(|until| until + seconds);
     }
 }
 
@@ -106,8 +109,6 @@ impl Default for RetryBudget {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn drawn(budget: &RetryBudget, now: Instant) -> usize {

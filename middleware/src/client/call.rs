@@ -55,7 +55,10 @@ pub(super) async fn drive<T: Try>(
             Tried::Failed(failure, error) => (course.failed(failure, Instant::now(), dice()), Some(error)),
         };
         match step {
-            Step::Wait(pause) => sleep(pause).await,
+            Step::Wait(pause) => {
+                tracing::debug!(tries = course.tries, ?pause, last = ?course.last, "a call is tried again");
+                sleep(pause).await;
+            }
             Step::GiveUp(reason) => return Err(GaveUp::new(key.clone(), &course, reason, source).into()),
         }
     }

@@ -26,7 +26,7 @@ pub enum CallError {
     /// The body is a stream, which cannot be sent twice. Nothing was sent; give it as bytes.
     #[error("the request's body cannot be sent again")]
     NotRepeatable,
-    /// A request without a key, which is none of this layer's business, failed by itself.
+    /// The client failed by itself: it did not get ready, or the request has no key and is none of this layer's business.
     #[error(transparent)]
     Client(BoxError),
 }

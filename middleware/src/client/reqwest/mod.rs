@@ -1,4 +1,4 @@
-//! The same for [`reqwest`](::reqwest), as middleware of `reqwest-middleware` (feature `reqwest`).
+//! The same for reqwest, as middleware of `reqwest-middleware` (feature `reqwest`).
 
 mod downstream;
 mod retry;
