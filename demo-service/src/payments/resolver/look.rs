@@ -79,14 +79,17 @@ mod tests {
     /// Whatever the attempt has sent is void after this much silence.
     const NEEDED: Duration = LEASE.saturating_add(VOID_AFTER).saturating_add(MARGIN);
     const NOW: u64 = 1_800_000_000_000;
-    const MILLI: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
 
-    fn look(quiet_for: Duration) -> Look {
+    /// A look at an attempt that has been silent so many milliseconds longer than needed, or shorter.
+    fn look(longer: i64) -> Look {
+        let quiet_for = Duration::from_millis(millis(NEEDED).saturating_add_signed(longer));
         Look { at: NOW, quiet_for, lease: LEASE }
     }
 
-    fn nothing(as_of: u64) -> Result<Found<&'static str>, CallError> {
-        Ok(Found { records: Vec::new(), as_of })
+    /// What follows when the bank shows nothing, and its clock is so many milliseconds ahead of ours, or behind it.
+    fn nothing_shown(look: &Look, ahead: i64) -> Conclusion<&'static str> {
+        look.conclude(Ok(Found { records: Vec::new(), as_of: look.at.saturating_add_signed(ahead) }))
     }
 
     fn unknown(retry_after: Duration) -> Conclusion<&'static str> {
@@ -95,58 +98,62 @@ mod tests {
 
     #[test]
     fn what_the_bank_shows_was_executed_however_early_it_is() {
-        for (quiet_for, as_of) in [(Duration::ZERO, NOW), (NEEDED, NOW), (NEEDED * 2, 0)] {
+        for (longer, as_of) in [(i64::MIN, NOW), (0, NOW), (1_000_000, 0)] {
             let found = Ok(Found { records: vec!["ch_2", "ch_1"], as_of });
-            assert_eq!(look(quiet_for).conclude(found), Conclusion::Executed("ch_2"));
+            assert_eq!(look(longer).conclude(found), Conclusion::Executed("ch_2"));
         }
     }
 
     #[test]
     fn nothing_was_executed_only_once_nothing_can_come() {
-        let second = Duration::from_secs(1);
         let cases = [
-            // silent for, the bank's clock beside ours, conclusion
-            (Duration::ZERO, 0, unknown(NEEDED)),
-            (LEASE, 0, unknown(NEEDED - LEASE)),
-            (NEEDED - MARGIN, 0, unknown(MARGIN)),
-            (NEEDED - MILLI, 0, unknown(second)),
-            (NEEDED, 0, Conclusion::NotExecuted),
-            (NEEDED, 250, Conclusion::NotExecuted),
-            (NEEDED * 100, 0, Conclusion::NotExecuted),
+            // silent for longer than needed, the bank's clock ahead of ours, conclusion
+            (i64::MIN, 0, unknown(NEEDED)),
+            (-8_000, 0, unknown(SECOND * 8)),
+            (-2_000, 0, unknown(MARGIN)),
+            (-1, 0, unknown(SECOND)),
+            (0, 0, Conclusion::NotExecuted),
+            (0, 250, Conclusion::NotExecuted),
+            (3_600_000, 0, Conclusion::NotExecuted),
             // A bank that is ahead does not make it any earlier,
-            (NEEDED - second * 3, 3_600_000, unknown(second * 3)),
+            (-3_000, 3_600_000, unknown(SECOND * 3)),
             // and one that is behind has not come to that moment.
-            (NEEDED, -1, unknown(second)),
-            (NEEDED, -5_000, unknown(second * 5)),
-            (NEEDED + second * 5, -5_000, Conclusion::NotExecuted),
-            (NEEDED, -3_600_000, unknown(LATER)),
+            (0, -1, unknown(SECOND)),
+            (0, -5_000, unknown(SECOND * 5)),
+            (5_000, -5_000, Conclusion::NotExecuted),
+            (0, -3_600_000, unknown(LATER)),
         ];
-        for (quiet_for, beside, expected) in cases {
-            let as_of = NOW.saturating_add_signed(beside);
-            assert_eq!(look(quiet_for).conclude(nothing(as_of)), expected, "{quiet_for:?}, {beside} ms");
+        for (longer, ahead, expected) in cases {
+            assert_eq!(nothing_shown(&look(longer), ahead), expected, "{longer} ms, {ahead} ms");
         }
+    }
+
+    #[test]
+    fn what_is_needed_is_the_lease_the_slowest_charge_and_the_margin() {
+        assert_eq!(NEEDED, LEASE + VOID_AFTER + MARGIN);
+        assert!(VOID_AFTER > crate::bank::card::SLOWEST);
     }
 
     #[test]
     fn a_bank_that_does_not_answer_leaves_it_open_for_ever() {
         let refused = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger-broken", "No").not_executed();
         for error in [CallError::Unclear(StatusCode::BAD_GATEWAY), CallError::Refused(refused)] {
-            assert_eq!(look(NEEDED * 100).conclude::<&str>(Err(error)), unknown(ANOTHER_TRY));
+            assert_eq!(look(3_600_000).conclude::<&str>(Err(error)), unknown(ANOTHER_TRY));
         }
     }
 
     #[test]
     fn a_wait_is_never_below_a_second_nor_above_a_minute() {
-        let long = Look { lease: Duration::from_secs(600), ..look(Duration::ZERO) };
-        assert_eq!(long.conclude(nothing(NOW)), unknown(LATER));
-        assert_eq!(look(NEEDED - MILLI).conclude(nothing(NOW)), unknown(SOON));
+        let long = Look { lease: Duration::from_secs(600), ..look(0) };
+        assert_eq!(nothing_shown(&long, 0), unknown(LATER));
+        assert_eq!(nothing_shown(&look(-1), 0), unknown(SOON));
     }
 
     #[test]
     fn clocks_at_their_ends_make_nothing_certain_too_early() {
-        let first = Look { at: 0, ..look(NEEDED - MILLI) };
-        assert_eq!(first.conclude(nothing(u64::MAX)), unknown(SOON));
-        let last = Look { at: u64::MAX, ..look(Duration::ZERO) };
-        assert_eq!(last.conclude(nothing(u64::MAX)), unknown(NEEDED));
+        let first = Look { at: 0, ..look(-1) };
+        assert_eq!(nothing_shown(&first, i64::MAX), unknown(SOON));
+        let last = Look { at: u64::MAX, ..look(i64::MIN) };
+        assert_eq!(nothing_shown(&last, 0), unknown(NEEDED));
     }
 }
