@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use idempotency_tests::{RedisOptions, RedisServer, command};
+use tempfile::TempDir;
 
 use crate::DEMO;
 use crate::storm_report::Report;
@@ -14,6 +15,7 @@ const BOUND: Duration = Duration::from_secs(5 * 60);
 const PAYMENTS: usize = 300;
 
 /// Hostile clients, and kills that come often enough for so few payments, unless the options say otherwise.
+#[expect(clippy::print_stdout, reason = "a storm that failed is to be read")]
 async fn storm(options: &str) -> Report {
     let usual =
         [("--payments", &*PAYMENTS.to_string()), ("--clients", "16"), ("--lease", "1s"), ("--kill-every", "400ms")];
@@ -21,7 +23,9 @@ async fn storm(options: &str) -> Report {
     for (name, value) in usual.into_iter().filter(|(name, _)| !options.contains(name)) {
         storm.args([name, value]);
     }
-    storm.args(options.split_whitespace());
+    // What it keeps for whoever has to find out what went wrong goes with the test.
+    let files = TempDir::new().unwrap();
+    storm.args(options.split_whitespace()).env("TMPDIR", files.path());
     let report = Report::of(storm, BOUND).await;
     println!("{options}\n{report}");
     report

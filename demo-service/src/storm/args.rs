@@ -109,6 +109,11 @@ impl Args {
         }
     }
 
+    /// Whether the storm shows what happens to payments that nothing protects.
+    pub(super) fn expects_doubles(&self) -> bool {
+        self.without_key || self.own.repeats_charges()
+    }
+
     pub(super) fn odds(&self) -> Odds {
         Odds { lose_replies: self.lose_replies, disconnect: self.disconnect, double_click: self.double_click }
     }

@@ -72,6 +72,11 @@ impl Verdict {
         self.doubles.is_empty() && self.lost.is_empty() && self.divergent.is_empty()
     }
 
+    /// Payments were charged more than once, and nothing else is wrong.
+    pub(crate) fn has_doubles_alone(&self) -> bool {
+        !self.doubles.is_empty() && self.lost.is_empty() && self.divergent.is_empty()
+    }
+
     /// No payment was settled, so the storm says nothing about the service.
     pub(crate) fn is_empty(&self) -> bool {
         self.settled == 0

@@ -76,9 +76,10 @@ async fn report(args: &Args, out: &mut (impl Write + Send)) -> Result<Verdict, E
     let report = Report { args, events: &events, tally: &tally, verdict: &verdict };
     report.write(out).map_err(unprinted)?;
     scene.close().await;
-    // Without keys the doubles are what was asked for, and there is nothing to find out.
+    // Where doubles are what was asked for, there is nothing to find out about them.
+    let asked_for = args.expects_doubles() && verdict.has_doubles_alone();
     if !verdict.is_clean()
-        && !args.without_key
+        && !asked_for
         && let Some(kept) = scene.keep_files()
     {
         writeln!(out, "ledger and store are kept in {}", kept.display()).map_err(unprinted)?;

@@ -147,7 +147,7 @@ impl Report<'_> {
             verdict.lost.len(),
             verdict.divergent.len()
         );
-        let only_doubles = verdict.lost.is_empty() && verdict.divergent.is_empty();
+        let only_doubles = verdict.has_doubles_alone();
         match (verdict.is_clean(), verdict.is_empty(), self.args.without_key) {
             (true, true, _) => "NO VERDICT: not one payment was settled, so this storm says nothing".to_owned(),
             (true, false, false) => format!("PASSED: {counts}"),
