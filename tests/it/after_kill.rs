@@ -2,7 +2,7 @@
 //! the bank recognises a repetition. The bank's ledger is the judge.
 
 use idempotency_tests::{
-    Backend, Bank, Count, Gate, Redis, Relay, Reply, Server, eventually, on_each_store, try_reply,
+    Backend, Bank, Count, Gate, Redis, Relay, Reply, Server, eventually, on_each_store, reply, try_reply,
 };
 use reqwest::StatusCode;
 
@@ -74,27 +74,30 @@ struct Settled {
 }
 
 /// Asks again until it is settled. Before, it is in flight, or nobody knows yet and it says when to ask again.
-async fn until_settled(send: impl AsyncFn() -> Reply) -> Settled {
+async fn until_settled<F: Future<Output = Reply> + Send>(mut send: impl FnMut() -> F + Send) -> Settled {
     let unknown = Count::default();
-    let answer = eventually("it is settled", || async {
-        let answer = send().await;
-        if answer.status != StatusCode::CONFLICT {
-            return Some(answer);
+    let answer = eventually("it is settled", || {
+        let (answer, unknown) = (send(), unknown.clone());
+        async move {
+            let answer = answer.await;
+            if answer.status != StatusCode::CONFLICT {
+                return Some(answer);
+            }
+            assert!(answer.header("retry-after").is_some(), "the client would stop: {answer:?}");
+            match answer.problem().as_str() {
+                "in-flight" => {}
+                "indeterminate" => drop(unknown.up()),
+                other => panic!("409 {other}"),
+            }
+            None
         }
-        assert!(answer.header("retry-after").is_some(), "the client would stop: {answer:?}");
-        match answer.problem().as_str() {
-            "in-flight" => {}
-            "indeterminate" => drop(unknown.up()),
-            other => panic!("409 {other}"),
-        }
-        None
     });
     Settled { answer: answer.await, unknown: unknown.get() }
 }
 
 /// Until the retry is paid; and the one after gets the same.
 async fn until_paid(server: &Server) -> Settled {
-    let settled = until_settled(async || server.pay("order-1").await).await;
+    let settled = until_settled(|| server.pay("order-1")).await;
     let again = server.pay("order-1").await;
     assert_eq!(settled.answer.status, StatusCode::CREATED, "{:?}", settled.answer);
     assert!(again.is_replay());
@@ -148,7 +151,7 @@ async fn s29_resolved_a_refund_is_found_too(backend: impl Backend) {
     let location = payment.header("location").unwrap().to_owned();
     let refund = server.refund("back-1", &location, 400);
     let server = ground.killed_at("resolve", ground.relay.hold_after(), server, refund).await;
-    let again = async || idempotency_tests::reply(server.refund("back-1", &location, 400)).await;
+    let again = || reply(server.refund("back-1", &location, 400));
     let refunded = until_settled(again).await.answer;
     assert_eq!(refunded.status, StatusCode::CREATED, "{refunded:?}");
     assert_eq!(refunded.json()["payment"], payment.json()["id"]);
