@@ -1,6 +1,7 @@
 //! From the claim to the right to run: what happens to a request before its handler is entered, or instead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use idempotency_store::{Attempt, Checkpoint, Grant, Indeterminate, Store};
 use tokio::sync::oneshot;
@@ -8,12 +9,13 @@ use tokio::time::Instant;
 
 use crate::abandoned::Abandoned;
 use crate::config::OnDisconnect;
-use crate::decision::{Decision, Told, decide, superseded};
-use crate::engine::{Engine, NotHeld, Resolving, Tenure, Unclaimed};
+use crate::decision::{Decision, Told, decide, replay, superseded};
+use crate::engine::{Engine, News, NotHeld, Resolving, Tenure, Unclaimed};
 use crate::execution::Keyed;
 use crate::rejection::Rejection;
 use crate::resolving::{SOON, Word};
 use crate::settings::Settings;
+use crate::waiting::{Waited, wait};
 
 /// How often one request asks its resolver, if each time something else happens to the key before the store is told.
 const RESOLUTIONS: usize = 3;
@@ -51,30 +53,37 @@ enum Next {
     Tell(Told),
 }
 
-/// What a request has done so far to have an abandoned key resolved.
-#[derive(Default)]
-struct Inquiry {
-    /// Kept over the next claim, so that nobody else here asks what is just being told to the store.
+/// What a request goes through that is not granted its key at once.
+struct Detour {
+    /// To ask the resolver. Kept over the next claim, so that nobody else here asks what is just being told to the store.
     right: Option<Resolving>,
+    /// How often the resolver was asked.
     asked: usize,
+    /// Until when the request waits, once it does.
+    until: Option<Instant>,
+    /// How long the next claim may take, besides the claim budget.
+    claim_within: Duration,
 }
 
 impl<S: Store> Admission<'_, S> {
     /// Claims the key. `client` is closed when nobody waits for the answer any more.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
-    pub(crate) async fn admit<T>(&self, client: &oneshot::Sender<T>) -> Admitted<S> {
-        let mut inquiry = Inquiry::default();
+    pub(crate) async fn admit<T>(&self, client: &mut oneshot::Sender<T>) -> Admitted<S> {
+        let mut detour = Detour { right: None, asked: 0, until: None, claim_within: Duration::MAX };
         loop {
             let claimed_at = Instant::now();
-            let claimed = self.engine.claim(self.attempt, self.settings.on_abandoned.at_claim()).await;
+            let on_abandoned = self.settings.on_abandoned.at_claim();
+            let claimed = self.engine.claim(self.attempt, on_abandoned, detour.claim_within).await;
             let next = match claimed.map(decide) {
                 Ok(Decision::Run(grant, checkpoint)) => {
                     return self.hold(grant, checkpoint, claimed_at, client.is_closed()).await;
                 }
                 Ok(Decision::Tell(told)) => Next::Tell(told),
-                Ok(Decision::InFlight(remaining)) => reject(Rejection::in_flight(remaining)),
-                Ok(Decision::Abandoned(found)) => self.resolve(found, &mut inquiry).await,
+                Ok(Decision::InFlight(remaining)) => {
+                    self.wait(Rejection::in_flight(remaining), &mut detour, client).await
+                }
+                Ok(Decision::Abandoned(found)) => self.resolve(found, &mut detour, client).await,
                 Err(unclaimed) => refuse(&unclaimed),
             };
             if let Next::Tell(told) = next {
@@ -83,19 +92,47 @@ impl<S: Store> Admission<'_, S> {
         }
     }
 
+    /// Waits for whoever has the key, or is told `otherwise`.
+    async fn wait<T>(&self, otherwise: Rejection, detour: &mut Detour, client: &mut oneshot::Sender<T>) -> Next {
+        detour.right = None;
+        let max = self.settings.wait.map_or(Duration::ZERO, |wait| wait.max);
+        let until = *detour.until.get_or_insert_with(|| Instant::now() + max);
+        let news = match wait(self.engine, self.settings, &self.attempt, until, client).await {
+            Waited::News(news) => news,
+            Waited::InVain => return reject(otherwise),
+            Waited::Alone => return reject(Rejection::request_unreadable()),
+        };
+        detour.claim_within = until.saturating_duration_since(Instant::now());
+        match news {
+            News::Completed(completed) => Next::Tell(replay(completed)),
+            News::Abandoned if self.settings.on_abandoned.is_refuse() => reject(Rejection::indeterminate()),
+            News::Abandoned | News::Claim => Next::ClaimAgain,
+            News::Unresolved(retry_after) => reject(Rejection::unresolved(retry_after)),
+            News::Corrupt => reject(Rejection::record_corrupt()),
+            News::Closing => reject(Rejection::shutting_down()),
+        }
+    }
+
     /// Has the application find out what became of an abandoned key, if it can, and tells the store.
-    async fn resolve(&self, found: Indeterminate, inquiry: &mut Inquiry) -> Next {
+    async fn resolve<T>(&self, found: Indeterminate, detour: &mut Detour, client: &mut oneshot::Sender<T>) -> Next {
         let Some(resolver) = self.settings.on_abandoned.resolver() else {
             return reject(Rejection::indeterminate());
         };
-        inquiry.right = inquiry.right.take().or_else(|| self.engine.resolving(self.attempt.key));
-        if inquiry.right.is_none() || inquiry.asked == RESOLUTIONS {
+        detour.right = detour.right.take().or_else(|| self.engine.resolving(self.attempt));
+        if detour.right.is_none() {
+            return self.wait(Rejection::unresolved(SOON), detour, client).await;
+        }
+        if detour.asked == RESOLUTIONS {
             return reject(Rejection::unresolved(SOON));
         }
-        inquiry.asked += 1;
+        detour.asked += 1;
+        detour.claim_within = Duration::MAX;
         let fence = found.fence;
         match resolver.word(self.abandoned(found), self.settings).await {
-            Word::Unknown(retry_after) => reject(Rejection::unresolved(retry_after)),
+            Word::Unknown(retry_after) => {
+                self.engine.unresolved(&self.attempt, retry_after);
+                reject(Rejection::unresolved(retry_after))
+            }
             Word::Known(resolution) => match self.engine.resolve(self.attempt, fence, &resolution).await {
                 Ok(()) => Next::ClaimAgain,
                 Err(unclaimed) => refuse(&unclaimed),

@@ -147,6 +147,14 @@ pub enum ConfigError {
         "a resolver cannot have {0:?}: more than nothing and at most ten minutes, while a client waits (10 s is usual)"
     )]
     ResolverBudget(Duration),
+    /// Waiting for nothing, or for longer than any client.
+    #[error(
+        "a wait of {0:?} is none, or longer than any client waits; leave waiting off, or use up to an hour (10 s is usual)"
+    )]
+    Wait(Duration),
+    /// Waiting is on, and nobody may wait.
+    #[error("nobody could wait; leave waiting off, or allow at least one waiter (16,384 is usual)")]
+    NoWaiters,
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,

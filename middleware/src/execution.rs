@@ -22,7 +22,6 @@ use crate::body::{End, RequestBody, ResponseBody, gather};
 use crate::checkpoint::Notes;
 use crate::config::OnDisconnect;
 use crate::context::{Context, Idempotency};
-use crate::decision::superseded;
 use crate::engine::{Completion, Engine, Tenure};
 use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
@@ -32,6 +31,7 @@ use crate::recording::{Verdict, verdict};
 use crate::rejection::Rejection;
 use crate::reply::{rejected, spoken};
 use crate::settings::Settings;
+use crate::waiting::overtaken;
 
 /// What the layer asks of the service that it wraps: that a task of its own can call it.
 pub(crate) trait HttpService<B, RB>:
@@ -201,7 +201,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
         let request = Request::from_parts(parts, RequestBody::gathered(body, trailers));
         let patience = Patience { until: claimed_at + engine.max_execution(), limit: settings.max_recorded_answer };
         match handle(inner, request, patience, settings.on_disconnect, reply).await {
-            Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer).await),
+            Ended::Answered(answer) => Ok(settle(&engine, &settings, tenure, answer, reply).await),
             Ended::Failed(error) => {
                 engine.abandon(tenure, Reason::Failure).await;
                 Err(error)
@@ -257,12 +257,14 @@ where
 }
 
 /// Tells the store what became of the attempt, and answers the client accordingly.
-async fn settle<S: Store, RB: HttpBody>(
+async fn settle<S: Store, RB: HttpBody, T>(
     engine: &Arc<Engine<S>>,
     settings: &Settings,
     tenure: Tenure<S>,
     answer: HandlerAnswer<RB>,
+    client: &mut oneshot::Sender<T>,
 ) -> Response<ResponseBody<RB>> {
+    let attempt = tenure.grant().attempt;
     let completion = match verdict(&answer.parts) {
         Verdict::Release => engine.release(tenure).await,
         Verdict::Keep => engine.complete(tenure, answer.to_record(&settings.allow_list)).await,
@@ -274,6 +276,6 @@ async fn settle<S: Store, RB: HttpBody>(
             response.headers_mut().insert(IDEMPOTENCY_STATUS, UNRECORDED);
             response
         }
-        Completion::Superseded(loss) => spoken(settings, superseded(loss)),
+        Completion::Superseded(loss) => spoken(settings, overtaken(engine, settings, &attempt, loss, client).await),
     }
 }

@@ -18,6 +18,7 @@ use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::service::IdempotencyService;
 use crate::settings::Settings;
+use crate::wait::Wait;
 
 /// Makes the services that it wraps safe to retry. See the [crate's documentation](crate) for the rules.
 ///
@@ -84,6 +85,11 @@ impl<S: Store> IdempotencyLayer<S> {
     /// What is done about a key whose last owner is gone, nobody knows how far. Default [`OnAbandoned::refuse`].
     pub fn on_abandoned(self, on_abandoned: OnAbandoned) -> Self {
         self.set(|settings| settings.on_abandoned = on_abandoned)
+    }
+
+    /// Lets duplicates of a running request wait for its answer. Off by default: they get 409 `in-flight`.
+    pub fn wait(self, wait: Wait) -> Self {
+        self.set(|settings| settings.wait = Some(wait))
     }
 
     /// Makes a request header field part of what must be equal for a retry to be the same request, an API version for

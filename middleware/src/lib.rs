@@ -35,7 +35,7 @@
 //! 3. A request with the same key and the same [fingerprint](IdempotencyLayer::fingerprint_header) is answered with the
 //!    **recorded answer** and `Idempotent-Replayed: true`. Failures are outcomes and are replayed too.
 //! 4. The same key with **another request** gets 422 `key-reused`, in whatever state the first one is.
-//! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`.
+//! 5. While the first request runs, others get **409 `in-flight`** with `Retry-After`, or [wait](Wait) for its answer.
 //! 6. If nobody knows whether the first request was executed - its process died, its handler panicked - others get **409
 //!    `indeterminate`**. The handler is not entered again, unless [`OnAbandoned`] says otherwise.
 //! 7. The key is **released**, and the next request runs, only if the handler certainly did nothing: it says
@@ -105,6 +105,7 @@
 //! | [request body](IdempotencyLayer::max_request_body), [recorded answer](IdempotencyLayer::max_recorded_answer) | 1 MiB each |
 //! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
 //! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
+//! | [wait for a running request](Wait), [at a time](Wait::waiters) | off; 10 s, 16,384 requests |
 //! | [budget of a resolver](OnAbandoned::resolve_within) | 10 s, then 409 `indeterminate` with `Retry-After` |
 //!
 //! # Features
@@ -152,6 +153,8 @@ mod scope;
 mod secret;
 mod service;
 mod settings;
+mod wait;
+mod waiting;
 
 /// The stores, re-exported from `idempotency-store`.
 pub use idempotency_store as store;
@@ -177,6 +180,7 @@ pub use rejection::{Rejection, RejectionKind};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use service::{IdempotencyService, ResponseFuture};
+pub use wait::Wait;
 
 /// The README's code, compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -181,6 +181,11 @@ impl OnAbandoned {
         }
     }
 
+    /// Whether nothing but refusing is done about such a key.
+    pub(crate) const fn is_refuse(&self) -> bool {
+        matches!(self.0, Policy::Refuse)
+    }
+
     /// Whom to ask about such a key.
     pub(crate) const fn resolver(&self) -> Option<&Resolver> {
         match &self.0 {

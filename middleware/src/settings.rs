@@ -9,6 +9,7 @@ use crate::on_abandoned::OnAbandoned;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::Scope;
 use crate::secret::Secret;
+use crate::wait::Wait;
 
 /// Everything about a request that does not concern the store.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) max_recorded_answer: usize,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) wait: Option<Wait>,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
@@ -40,6 +42,7 @@ impl Settings {
             max_recorded_answer: MEBIBYTE,
             on_disconnect: OnDisconnect::default(),
             on_abandoned: OnAbandoned::default(),
+            wait: None,
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),

@@ -45,6 +45,7 @@ mod store_down;
 mod storm;
 mod storm_report;
 mod takeover;
+mod waiting;
 
 /// The program of [`idempotency_tests::alone`].
 const APP: &str = env!("CARGO_BIN_EXE_app");

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-/// Doubling delays from 20 ms to 5 s, each drawn evenly between half and the whole, so that many askers spread out.
+/// Doubling delays, from 20 ms to 5 s unless said otherwise, each drawn evenly between half and the whole, so that many
+/// askers spread out.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
+    longest: Duration,
 }
 
 const FIRST: Duration = Duration::from_millis(20);
@@ -13,13 +15,17 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 impl Backoff {
     pub(crate) const fn new() -> Self {
-        Self { next: FIRST }
+        Self::between(FIRST, LONGEST)
+    }
+
+    pub(super) const fn between(first: Duration, longest: Duration) -> Self {
+        Self { next: first, longest }
     }
 
     /// The next delay.
     pub(crate) fn delay(&mut self) -> Duration {
         let whole = self.next;
-        self.next = (whole * 2).min(LONGEST);
+        self.next = (whole * 2).min(self.longest);
         // Without random bytes the delay is merely not spread.
         let spread = getrandom::u32().unwrap_or(u32::MAX);
         let half = whole / 2;

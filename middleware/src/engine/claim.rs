@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use idempotency_store::{Attempt, Claim, Claimed, Deadline, ErrorKind, Fence, OnAbandoned, Store, StoreError};
 
@@ -25,15 +26,17 @@ impl<S: Store> Engine<S> {
         self.tracker.begin()
     }
 
-    /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left.
+    /// Asks for the key of `attempt`, again as the same owner while the outcome is unknown and budget is left:
+    /// the claim budget, or `at_most` if that is less.
     ///
     /// Not cancel safe: the caller runs it in a task of its own.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         attempt: Attempt,
         on_abandoned: OnAbandoned,
+        at_most: Duration,
     ) -> Result<Claimed, Unclaimed> {
-        let deadline = Deadline::after(self.timing.claim_budget);
+        let deadline = Deadline::after(self.timing.claim_budget.min(at_most));
         let mut backoff = Backoff::new();
         let mut may_be_applied = false;
         loop {
@@ -88,6 +91,7 @@ impl<S: Store> Engine<S> {
                 }
                 tokio::time::sleep(backoff.delay()).await;
             }
+            engine.stir(&attempt);
             drop((permit, busy));
         });
     }

@@ -7,9 +7,11 @@ mod backoff;
 mod claim;
 mod notes;
 mod resolve;
+mod rooms;
 mod settle;
 mod tenure;
 mod tracker;
+mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +22,13 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
 use resolve::Resolvers;
+use rooms::Rooms;
 use tracker::Tracker;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use claim::{Chain, Unclaimed};
 pub(crate) use resolve::Resolving;
+pub(crate) use rooms::{News, NoSeat};
 pub(crate) use settle::Completion;
 pub(crate) use tenure::{Hold, NotHeld, Tenure};
 pub use tracker::Drained;
@@ -42,6 +46,7 @@ pub(crate) struct Engine<S> {
     tracker: Arc<Tracker>,
     background: Arc<Semaphore>,
     resolvers: Arc<Resolvers>,
+    rooms: Arc<Rooms>,
 }
 
 impl<S: Store> Engine<S> {
@@ -55,6 +60,7 @@ impl<S: Store> Engine<S> {
             tracker: Arc::default(),
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
             resolvers: Arc::default(),
+            rooms: Arc::default(),
         }
     }
 
@@ -68,6 +74,7 @@ impl<S: Store> Engine<S> {
             tracker: Arc::clone(&self.tracker),
             background: Arc::clone(&self.background),
             resolvers: Arc::clone(&self.resolvers),
+            rooms: Arc::clone(&self.rooms),
         })
     }
 
@@ -83,9 +90,10 @@ impl<S: Store> Engine<S> {
         self.high_water.fetch_max(fence.get(), Ordering::Relaxed);
     }
 
-    /// Stops claiming, waits for what runs, and marks indeterminate what still runs after `patience`.
+    /// Stops claiming, sends off who waits for another attempt, waits for what runs, and marks indeterminate what still runs after `patience`.
     pub(crate) async fn drain(self: &Arc<Self>, patience: Duration) -> Drained {
         self.tracker.close();
+        self.rooms.close();
         if tokio::time::timeout(patience, self.tracker.idle()).await.is_ok() {
             return Drained { abandoned: 0 };
         }

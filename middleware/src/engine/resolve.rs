@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use idempotency_store::{Attempt, Fence, Key, Resolution, Resolved, Store};
 
 use super::claim::unclaimed;
+use super::rooms::Rooms;
 use super::{Engine, Unclaimed};
 
 /// The keys that are being resolved in this process.
@@ -21,14 +22,21 @@ impl Resolvers {
 /// The right to resolve a key in this process, until it is dropped.
 pub(crate) struct Resolving {
     resolvers: Arc<Resolvers>,
-    key: Key,
+    rooms: Arc<Rooms>,
+    attempt: Attempt,
 }
 
 impl<S: Store> Engine<S> {
     /// The right to resolve the key, or `None` while another request has it. Other processes know nothing of it.
-    pub(crate) fn resolving(&self, key: Key) -> Option<Resolving> {
-        let free = self.resolvers.keys().insert(key);
-        free.then(|| Resolving { resolvers: Arc::clone(&self.resolvers), key })
+    pub(crate) fn resolving(&self, attempt: Attempt) -> Option<Resolving> {
+        let (resolvers, rooms) = (Arc::clone(&self.resolvers), Arc::clone(&self.rooms));
+        let free = resolvers.keys().insert(attempt.key);
+        free.then(|| Resolving { resolvers, rooms, attempt })
+    }
+
+    /// Whether a request of this process resolves the key now.
+    pub(super) fn is_resolving(&self, key: &Key) -> bool {
+        self.resolvers.keys().contains(key)
     }
 
     /// Tells the store what became of an attempt that was seen with this fence. Whether it took that or found that
@@ -53,6 +61,7 @@ impl<S: Store> Engine<S> {
 
 impl Drop for Resolving {
     fn drop(&mut self) {
-        self.resolvers.keys().remove(&self.key);
+        self.resolvers.keys().remove(&self.attempt.key);
+        self.rooms.nudge(&self.attempt);
     }
 }

@@ -47,6 +47,7 @@ impl<S: Store> Engine<S> {
             tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a key is not given back yet");
             self.release_in_background(grant.attempt, Some(grant.fence));
         }
+        self.stir(&grant.attempt);
     }
 
     /// Marks the key indeterminate at once.
@@ -62,12 +63,14 @@ impl<S: Store> Engine<S> {
         if let Err(error) = self.store.abandon(grant, reason, self.verb_deadline()).await {
             tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "the mark was not stored");
         }
+        self.stir(&grant.attempt);
     }
 
     async fn settle(self: &Arc<Self>, tenure: Tenure<S>, outcome: Outcome) -> Completion {
         let deadline = Deadline::after(self.timing.completion_wait);
         let error = match self.tell_until(&tenure, &outcome, deadline).await {
             Ok(completion) => {
+                self.stir(&tenure.grant().attempt);
                 tenure.settle();
                 return completion;
             }
@@ -122,6 +125,7 @@ impl<S: Store> Engine<S> {
                     tracing::error!(key = ?tenure.grant().attempt.key, cause = %Chain(&error), "an outcome is lost");
                 }
             }
+            engine.stir(&tenure.grant().attempt);
             tenure.settle();
             drop(permit);
         });
