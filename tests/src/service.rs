@@ -125,6 +125,11 @@ impl Options {
         self.option("--on-abandoned", policy)
     }
 
+    /// `--wait`.
+    pub fn wait(self, wait: &str) -> Self {
+        self.option("--wait", wait)
+    }
+
     /// `--drain`.
     pub fn drain(self, drain: &str) -> Self {
         self.option("--drain", drain)

@@ -36,7 +36,9 @@ fn a_running_service_is_not_killed_and_needs_its_bank() {
     assert!(refusal("--url http://127.0.0.1:1").contains("needs --bank"));
     let both = "--url http://127.0.0.1:1 --bank http://127.0.0.1:2";
     parse(both).check().unwrap();
-    for option in ["--kill-every 3s", "--lease 3s", "--store memory", "--servers 2", "--on-abandoned resolve"] {
+    for option in
+        ["--kill-every 3s", "--lease 3s", "--store memory", "--servers 2", "--on-abandoned resolve", "--wait 1s"]
+    {
         let said = refusal(&format!("{both} {option}"));
         assert!(said.contains("cannot go with --url"), "{said}");
     }
@@ -51,7 +53,7 @@ fn several_servers_need_a_store_that_they_can_share() {
     shared.check().unwrap();
     assert_eq!(
         shared.own.description(),
-        "2 servers on redis://127.0.0.1:6379, lease 3s; on abandoned keys: refuse; the bank executes what it gets"
+        "2 servers on redis://127.0.0.1:6379, lease 3s; on abandoned keys: refuse; no waiting; the bank executes what it gets"
     );
     assert!(Command::try_parse_from(["storm", "--servers", "0"]).is_err());
 }

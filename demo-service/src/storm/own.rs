@@ -36,6 +36,11 @@ pub(super) struct Own {
     #[arg(long, env = "DEMO_STORM_ON_ABANDONED", value_name = "POLICY", default_value_t = OnAbandonedChoice::default())]
     pub(super) on_abandoned: OnAbandonedChoice,
 
+    /// How long a retry waits for the answer of a request that is still running, as with serve.
+    #[arg(long, env = "DEMO_STORM_WAIT", value_name = "TIME", default_value = "0s",
+        value_parser = humantime::parse_duration)]
+    pub(super) wait: Duration,
+
     /// Let the storm's own bank recognise a repeated charge by its key, and refuse superseded servers by their fence.
     /// Without it, reexecute:N charges twice.
     #[arg(long, env = "DEMO_STORM_BANK_DEDUP")]
@@ -58,6 +63,7 @@ impl Own {
                 self.on_abandoned != OnAbandonedChoice::default(),
                 "the policy belongs to that server, too",
             ),
+            ("--wait", !self.wait.is_zero(), "waiting belongs to the server that is already running"),
             ("--kill-every", self.kill_every.is_some(), "only a server that the storm started itself may be killed"),
         ];
         options.into_iter().filter(|(_, given, _)| *given).map(|(option, _, reason)| (option, reason))
@@ -104,6 +110,10 @@ impl Own {
         let servers = if servers == NonZeroU16::MIN { "1 server".to_owned() } else { format!("{servers} servers") };
         let store = self.store.as_ref().map_or_else(|| "embedded store".to_owned(), StoreChoice::to_string);
         let dedup = if self.bank_dedup { "the bank recognises repetitions" } else { "the bank executes what it gets" };
-        format!("{servers} on {store}, lease {lease}; on abandoned keys: {}; {dedup}", self.on_abandoned)
+        let wait = match self.wait {
+            Duration::ZERO => "no waiting".to_owned(),
+            wait => format!("wait {}", humantime::format_duration(wait)),
+        };
+        format!("{servers} on {store}, lease {lease}; on abandoned keys: {}; {wait}; {dedup}", self.on_abandoned)
     }
 }

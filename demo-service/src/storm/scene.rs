@@ -110,6 +110,7 @@ impl Ground<'_> {
             ("--bank", self.bank.to_string().into()),
             ("--lease", humantime::format_duration(self.own.lease()).to_string().into()),
             ("--on-abandoned", self.own.on_abandoned.to_string().into()),
+            ("--wait", humantime::format_duration(self.own.wait).to_string().into()),
             // Its log is shown only where it fails, and should then begin with the reason.
             ("--log", "warn".into()),
         ];
