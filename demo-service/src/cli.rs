@@ -20,6 +20,11 @@ Examples:
       Two processes: the bank, and a payment service that uses it.
   demo-service storm --kill-every 3s
       Attacks a service and a bank of its own for a while, killing the service, and prints a verdict.
+  demo-service storm --kill-every 3s --on-abandoned resolve
+  demo-service storm --kill-every 3s --on-abandoned reexecute:5 --bank-dedup
+      The same; what a killed service left behind is asked for at the bank, or run again at a bank that knows its keys.
+  demo-service storm --kill-every 3s --servers 2 --store redis://127.0.0.1:6379
+      Two services on one Redis, killed in turn.
   demo-service keys list --standing indeterminate
       Prints the keys of which nobody knows whether their request ran; see keys --help for what to do.
 
@@ -115,6 +120,9 @@ mod tests {
         for line in [
             "demo-service --lease soon",
             "demo-service --store postgres",
+            "demo-service --on-abandoned retry",
+            "demo-service --on-abandoned reexecute:1",
+            "demo-service storm --on-abandoned reexecute",
             "demo-service --store embedded:",
             "demo-service dance",
             "demo-service bank --listen",

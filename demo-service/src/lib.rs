@@ -15,6 +15,7 @@ mod extract;
 mod keys;
 mod listen;
 mod logging;
+mod on_abandoned;
 pub mod payments;
 pub mod problem;
 mod serve;

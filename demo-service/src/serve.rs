@@ -12,13 +12,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, Timing};
+use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, Timing, Wait};
 
 use crate::bank::client::AddressError;
 use crate::bank::{self, BankClient, Dedup, Ledger, dedup, ledger};
 use crate::banner::{self, Ground};
 use crate::exit::Failure;
 use crate::listen::{self, ListenError};
+use crate::on_abandoned::OnAbandonedChoice;
 use crate::payments::{self, Merchant, Payments};
 use crate::shutdown::Signals;
 use crate::store::{OpenStore, StoreChoice, StoreError};
@@ -57,6 +58,14 @@ pub(crate) struct Args {
     /// that everybody knows is used, with a warning.
     #[arg(long, env = "DEMO_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub(crate) secret: Option<String>,
+    /// What a retry gets when the request before it was interrupted by a crash and nobody knows its outcome: "refuse" tells
+    /// it so; "reexecute:N" runs it again, up to N attempts in all, and charges twice unless the bank recognises the
+    /// repetition (its --dedup); "resolve" asks the bank what became of it.
+    #[arg(long, env = "DEMO_ON_ABANDONED", value_name = "POLICY", default_value_t = OnAbandonedChoice::default())]
+    pub(crate) on_abandoned: OnAbandonedChoice,
+    /// How long a retry waits for the answer to a request that is still running. 0s: it is told so at once.
+    #[arg(long, env = "DEMO_WAIT", value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) wait: Duration,
     /// How long to wait at the start for a Redis server that is not there yet.
     #[arg(long, env = "DEMO_WAIT_FOR_STORE", value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) wait_for_store: Duration,
@@ -72,6 +81,12 @@ pub(crate) enum ConfigurationError {
     /// The durations keep no promise together.
     #[error("{0} (see --lease and --retention)")]
     Timing(#[source] ConfigError),
+    /// The policy for abandoned keys makes no sense.
+    #[error("{0} (see --on-abandoned)")]
+    OnAbandoned(#[source] ConfigError),
+    /// Nobody waits for so long.
+    #[error("{0} (see --wait)")]
+    Wait(#[source] ConfigError),
     /// The secret is none.
     #[error("{0} (see --secret)")]
     Secret(#[source] ConfigError),
@@ -129,16 +144,19 @@ impl Service {
     async fn open(args: &Args) -> Result<Self, ConfigurationError> {
         let timing = timing(args).map_err(ConfigurationError::Timing)?;
         let secret = secret(args).map_err(ConfigurationError::Secret)?;
+        let wait = wait(args).map_err(ConfigurationError::Wait)?;
         let named = args.bank.as_deref().map(BankClient::new).transpose()?;
         let (listener, address) = listen::bind(&args.listen).await?;
         let store = OpenStore::open(&args.store, args.wait_for_store).await?;
-        let scope = Scope::extension(|merchant: &Merchant| merchant.0.as_bytes());
-        let idempotency = IdempotencyLayer::new(store.store.clone(), scope, secret).timing(timing);
-        let idempotency = idempotency.map_err(ConfigurationError::Timing)?;
         let (client, bank) = match named {
             Some(client) => (client, None),
             None => OwnBank::start(args).await.map(|(client, bank)| (client, Some(bank)))?,
         };
+        let policy = args.on_abandoned.policy(client.clone(), args.lease).map_err(ConfigurationError::OnAbandoned)?;
+        let scope = Scope::extension(|merchant: &Merchant| merchant.0.as_bytes());
+        let idempotency = IdempotencyLayer::new(store.store.clone(), scope, secret).on_abandoned(policy).timing(timing);
+        let idempotency = idempotency.map_err(ConfigurationError::Timing)?;
+        let idempotency = wait.into_iter().fold(idempotency, IdempotencyLayer::wait);
         let ground = Ground { address, store: args.store.to_string(), bank: describe(&client, bank.as_ref()) };
         let payments = Payments { bank: client, lease: args.lease, store: store.store.clone() };
         let app = payments::router(payments, idempotency.clone());
@@ -210,6 +228,10 @@ fn timing(args: &Args) -> Result<Timing, ConfigError> {
     let max_execution = MAX_EXECUTION.min(room).max(args.lease);
     let timing = Timing::default().lease(args.lease).retention(args.retention).max_execution(max_execution);
     timing.check().map(|()| timing)
+}
+
+fn wait(args: &Args) -> Result<Option<Wait>, ConfigError> {
+    (!args.wait.is_zero()).then(|| Wait::new(args.wait)).transpose()
 }
 
 fn secret(args: &Args) -> Result<Secret, ConfigError> {

@@ -1,5 +1,6 @@
 //! Where idempotency keys are kept: the choice, and opening what was chosen.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -88,6 +89,22 @@ impl FromStr for StoreChoice {
     }
 }
 
+impl StoreChoice {
+    /// The value of `--store` that means this, with the password that a URL may hold: for a process's environment, and
+    /// never to be shown.
+    pub(crate) fn argument(&self) -> OsString {
+        match self {
+            Self::Memory => "memory".into(),
+            Self::Embedded(path) => {
+                let mut argument = OsString::from("embedded:");
+                argument.push(path);
+                argument
+            }
+            Self::Redis(Url(url)) => url.into(),
+        }
+    }
+}
+
 impl fmt::Display for StoreChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -163,6 +180,8 @@ mod tests {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         assert_eq!("embedded".parse(), Ok(StoreChoice::default()));
+        let text = "redis://user:secret@127.0.0.1:6379/1";
+        assert_eq!(text.parse::<StoreChoice>().unwrap().argument(), text);
     }
 
     #[test]

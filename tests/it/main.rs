@@ -13,6 +13,7 @@
     reason = "what kills and what pauses a server look alike to the scenarios that do either"
 )]
 
+mod after_kill;
 mod callers;
 mod claim;
 mod client;
@@ -49,6 +50,8 @@ mod shutdown;
 mod sql_guard;
 mod statements;
 mod store_down;
+mod storm;
+mod storm_report;
 mod streams;
 mod takeover;
 mod timeout;

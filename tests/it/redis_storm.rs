@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
 use idempotency_tests::{Bank, Count, RedisOptions, RedisServer, Server, command, free_port, let_pass};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::timeout;
 
 use crate::DEMO;
+use crate::storm_report::Report;
 
 /// Longer than a verb of the store waits for Redis.
 const PAUSE: Duration = Duration::from_millis(1_500);
@@ -143,53 +142,13 @@ async fn storm([a, b]: &[String; 2], bank: &str, payments: usize, seed: u64) -> 
     storm.args(["--payments", &payments.to_string(), "--clients", "32", "--seed", &seed.to_string()]);
     storm.args(["--lose-replies", "30", "--disconnect", "10", "--double-click", "20"]);
     storm.args(["--bank-lost-replies", "10", "--patience", "2m", "--deadline", "25m"]);
-    let output = timeout(BOUND, storm.kill_on_drop(true).output()).await;
-    let Output { status, stdout, stderr } = output.expect("the storm ends").expect("the storm starts");
-    let report = String::from_utf8_lossy(&stdout).into_owned();
-    assert!(status.success(), "{status}:\n{report}\n{}", String::from_utf8_lossy(&stderr));
-    Report(report)
+    let report = Report::of(storm, BOUND).await;
+    report.expect_verdict(0);
+    report
 }
 
 fn gap(dice: &mut StdRng) -> Duration {
     Duration::from_millis(dice.random_range(GAP))
-}
-
-/// What the storm printed.
-struct Report(String);
-
-impl Report {
-    /// A number of its table.
-    fn count(&self, name: &str) -> usize {
-        let row = self.0.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-        row.unwrap_or_else(|| panic!("no row {name:?} in:\n{}", self.0))
-    }
-
-    /// Nothing happened that must not, and each payment is settled, or listed with as many charges as the ledger has.
-    fn judge(&self, ledger: &BTreeMap<String, usize>, payments: usize) {
-        for finding in ["double charges", "lost payments", "divergent answers"] {
-            assert_eq!(self.count(finding), 0, "{finding}");
-        }
-        let unsettled = self.unsettled();
-        for (payment, charges) in &unsettled {
-            let charged = ledger.get(*payment).copied().unwrap_or(0);
-            assert_eq!(charged, *charges, "{payment} is listed with another number of charges");
-        }
-        let settled = self.count("paid") + self.count("declined");
-        let unknown = self.count("indeterminate") + self.count("refused") + self.count("gave up");
-        assert_eq!((settled + unknown, unsettled.len()), (payments, unknown), "each payment is settled or listed");
-    }
-
-    /// Each payment that is listed because its client does not know the outcome, and how often it was charged.
-    fn unsettled(&self) -> BTreeMap<&str, usize> {
-        let listed = self.0.lines().filter(|line| line.contains(", heard last: "));
-        listed.filter_map(payment_of).collect()
-    }
-}
-
-/// `  REFERENCE: N charges, heard last: ...`
-fn payment_of(line: &str) -> Option<(&str, usize)> {
-    let (reference, rest) = line.trim().split_once(": ")?;
-    Some((reference, rest.split(' ').next()?.parse().ok()?))
 }
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {
@@ -208,7 +167,7 @@ async fn two_servers_on_one_redis_charge_nobody_twice_while_all_three_are_paused
         reports = storms => reports,
         () = ground.suffer(seed) => unreachable!("the faults have no end"),
     };
-    for Report(report) in &reports {
+    for report in &reports {
         println!("{report}");
     }
     println!("{:?}", ground.faults.counts());

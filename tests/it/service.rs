@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idempotency_tests::{Backend, Bank, Relay, Server, let_pass, on_each_store, reply, try_reply};
+use idempotency_tests::{Backend, Bank, Options, Relay, Server, let_pass, on_each_store, reply, try_reply};
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use crate::DEMO;
 on_each_store!(
     s02_a_paid_payment_is_paid_once,
     s03_of_100_concurrent_payments_one_is_charged,
+    s03_waiting_all_get_the_answer_of_the_one_that_is_charged,
     s21_a_payment_that_takes_longer_than_three_leases_stays_in_flight,
     s22_a_server_that_was_stopped_past_its_lease_completes,
     s34_a_payment_whose_client_left_is_charged_once_and_replayed,
@@ -26,9 +27,13 @@ struct Ground {
 
 impl Ground {
     async fn with_lease(backend: &impl Backend, lease: &str) -> Self {
+        Self::with(backend, |server| server.lease(lease)).await
+    }
+
+    async fn with(backend: &impl Backend, options: impl FnOnce(Options) -> Options) -> Self {
         let bank = Bank::start(DEMO).await;
         let relay = Relay::to(bank.url()).await;
-        let server = Server::on(DEMO, &backend.served(), relay.url()).lease(lease).start().await;
+        let server = options(Server::on(DEMO, &backend.served(), relay.url())).start().await;
         Self { bank, relay, server }
     }
 
@@ -70,6 +75,25 @@ async fn s03_of_100_concurrent_payments_one_is_charged(backend: impl Backend) {
     assert_eq!((first.status, first.is_replay()), (StatusCode::CREATED, false));
     on.server.pay("order-1").await.expect_replay_of(&first, &[]);
     on.expect_one_charge(&first).await;
+}
+
+async fn s03_waiting_all_get_the_answer_of_the_one_that_is_charged(backend: impl Backend) {
+    // Longer than a test may take, so that nobody is sent away before the charge is let through.
+    let on = Ground::with(&backend, |server| server.lease("30s").wait("2m")).await;
+    let held = on.relay.hold_before();
+    let mut answers = JoinSet::new();
+    for _ in 0..50 {
+        answers.spawn(reply(on.server.payment("order-1", 1000)));
+    }
+    held.arrived(1).await;
+    held.open();
+    let answers = answers.join_all().await;
+    let first = answers.iter().find(|answer| !answer.is_replay()).expect("one that ran");
+    for answer in &answers {
+        assert_eq!((answer.status, &answer.body), (StatusCode::CREATED, &first.body));
+    }
+    assert_eq!(answers.iter().filter(|answer| answer.is_replay()).count(), 49);
+    on.expect_one_charge(first).await;
 }
 
 async fn s21_a_payment_that_takes_longer_than_three_leases_stays_in_flight(backend: impl Backend) {

@@ -24,9 +24,15 @@ pub struct Bank {
 impl Bank {
     /// Starts one with an empty ledger. `program` is the demo's.
     pub async fn start(program: &str) -> Self {
+        Self::with(program, &[]).await
+    }
+
+    /// The same with more options.
+    pub async fn with(program: &str, options: &[&str]) -> Self {
         let ledger = TempDir::new().expect("a temporary directory");
         let path = ledger.path().join("ledger.jsonl");
         let arguments = ["bank", "--listen", "127.0.0.1:0", "--ledger", utf8(&path)];
+        let arguments = arguments.iter().chain(options);
         let process = Process::start(command(program, arguments)).await;
         let client = BankClient::new(process.url()).expect("its own address");
         Self { process, client, _ledger: ledger }
@@ -86,6 +92,12 @@ impl Server {
         request.bearer_auth("acme").header("idempotency-key", key).json(&payment)
     }
 
+    /// A part of a payment, at this location, given back to the usual merchant's customer.
+    pub fn refund(&self, key: &str, payment: &str, amount: u64) -> RequestBuilder {
+        let request = self.http.post(format!("{}{payment}/refunds", self.process.url()));
+        request.bearer_auth("acme").header("idempotency-key", key).json(&json!({ "amount": amount }))
+    }
+
     /// Pays 10.00, and reads the answer.
     pub async fn pay(&self, key: &str) -> Reply {
         reply(self.payment(key, 1000)).await
@@ -106,6 +118,16 @@ impl Options {
     /// `--lease`.
     pub fn lease(self, lease: &str) -> Self {
         self.option("--lease", lease)
+    }
+
+    /// `--on-abandoned`.
+    pub fn on_abandoned(self, policy: &str) -> Self {
+        self.option("--on-abandoned", policy)
+    }
+
+    /// `--wait`.
+    pub fn wait(self, wait: &str) -> Self {
+        self.option("--wait", wait)
     }
 
     /// `--drain`.

@@ -6,17 +6,18 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::{StatusCode, header};
 use idempotency_store::{Deadline, Store};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tower_idempotency::Idempotency;
 use uuid::Uuid;
 
+use super::arrival::Arrival;
 use super::auth::Merchant;
 use super::charging::{Mandate, RefundOf, carry_out};
-use super::model::{NewPayment, NewRefund, Payment, PaymentRefund};
-use super::{Payments, problem};
+use super::model::{NewPayment, NewRefund, Payment};
+use super::step::Step;
+use super::{Payments, answer, problem};
 use crate::bank::BankClient;
 use crate::bank::charge::{Charge, ChargeQuery, ChargeRequest, RefundRequest};
 use crate::extract;
@@ -31,20 +32,21 @@ const PAGE: (usize, usize) = (20, 100);
 pub(super) async fn pay(
     State(payments): State<Payments>,
     Extension(merchant): Extension<Merchant>,
+    Extension(arrival): Extension<Arrival>,
     idempotency: Idempotency,
     extract::Json(body): extract::Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     let order = charge_request(NewPayment::read(body)?, merchant, payment_id(&idempotency));
-    let mandate = Mandate::new(&idempotency, "charge", payments.lease)?;
+    let mandate = Mandate::new(&idempotency, Step::Charge, arrival, payments.lease)?;
     let charge = carry_out(&payments.bank, &order, &mandate).await?;
-    let payment = Payment::from(charge);
-    Ok((StatusCode::CREATED, [(header::LOCATION, payment.location())], Json(payment)).into_response())
+    Ok(answer::paid(charge))
 }
 
 /// `POST /payments/{id}/refunds`
 pub(super) async fn refund(
     State(payments): State<Payments>,
     Extension(merchant): Extension<Merchant>,
+    Extension(arrival): Extension<Arrival>,
     Path(id): Path<String>,
     idempotency: Idempotency,
     extract::Json(body): extract::Json<Map<String, Value>>,
@@ -52,9 +54,9 @@ pub(super) async fn refund(
     let NewRefund { amount } = NewRefund::read(body)?;
     let charge = find(&payments.bank, merchant, &id).await?;
     let order = RefundOf { charge: charge.id, request: RefundRequest { amount, reference: None } };
-    let mandate = Mandate::new(&idempotency, "refund", payments.lease)?;
+    let mandate = Mandate::new(&idempotency, Step::Refund, arrival, payments.lease)?;
     let refund = carry_out(&payments.bank, &order, &mandate).await?;
-    Ok((StatusCode::CREATED, Json(PaymentRefund::new(charge.payment, refund))).into_response())
+    Ok(answer::refunded(charge.payment, refund))
 }
 
 /// `GET /payments/{id}`

@@ -5,6 +5,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 
+use super::arrival::Arrival;
 use super::problem;
 
 /// The longest name of a merchant.
@@ -24,6 +25,7 @@ pub(super) async fn authenticate(mut request: Request, next: Next) -> Response {
         return (challenge, problem::unauthenticated()).into_response();
     };
     request.extensions_mut().insert(merchant);
+    request.extensions_mut().insert(Arrival::now());
     next.run(request).await
 }
 

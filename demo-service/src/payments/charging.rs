@@ -15,7 +15,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tower_idempotency::Idempotency;
 
+use super::arrival::Arrival;
 use super::problem;
+use super::step::Step;
 use crate::bank::BankClient;
 use crate::bank::charge::{Charge, ChargeQuery, ChargeRequest, Refund, RefundQuery, RefundRequest, Terms, VOID_AFTER};
 use crate::bank::client::{CallError, Found};
@@ -23,7 +25,7 @@ use crate::bank::clock;
 use crate::problem::Problem;
 
 /// How much longer than necessary the bank is asked: for its answers to travel, and for clocks that differ.
-const MARGIN: Duration = Duration::from_secs(2);
+pub(super) const MARGIN: Duration = Duration::from_secs(2);
 /// The pause after the first question; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// No pause is longer.
@@ -42,14 +44,21 @@ impl Mandate {
     /// The right to do one step of the attempt's work, for as long as the lease that was claimed lasts.
     ///
     /// The lease is renewed while the handler runs, but the bank may get the request when this process has been dead for
-    /// long. So the lease that was claimed counts, and not what renewals would make of it.
-    pub(super) fn new(idempotency: &Idempotency, step: &str, lease: Duration) -> Result<Self, Problem> {
+    /// long. So the lease that was claimed counts, and not what renewals would make of it: [`Resolver`] relies on that.
+    ///
+    /// [`Resolver`]: super::resolver::Resolver
+    pub(super) fn new(
+        idempotency: &Idempotency,
+        step: Step,
+        arrival: Arrival,
+        lease: Duration,
+    ) -> Result<Self, Problem> {
         let left = lease.saturating_sub(idempotency.claimed_at().elapsed());
         if left.is_zero() || idempotency.is_lost() {
             return Err(problem::too_late());
         }
-        let not_after = clock::now().saturating_add(millis(left));
-        Ok(Self { terms: Terms::of(&idempotency.downstream(step), not_after), not_after })
+        let not_after = arrival.wall_at(idempotency.claimed_at()).saturating_add(millis(lease));
+        Ok(Self { terms: Terms::of(&idempotency.downstream(step.name()), not_after), not_after })
     }
 
     fn key(&self) -> &str {
@@ -163,7 +172,7 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..=1.0))
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

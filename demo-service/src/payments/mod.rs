@@ -21,11 +21,15 @@
 //! pass the key on to the bank, and they say "not executed" only where that is certain. The service keeps no state of its
 //! own: payments are the bank's charges, so any number of servers can run side by side.
 
+mod answer;
 mod api;
+mod arrival;
 mod auth;
 mod charging;
 mod model;
 mod problem;
+pub mod resolver;
+mod step;
 
 use std::time::Duration;
 
@@ -38,6 +42,7 @@ use tower_http::trace::TraceLayer;
 use tower_idempotency::IdempotencyLayer;
 
 pub use self::auth::Merchant;
+use self::step::Step;
 use crate::bank::BankClient;
 
 /// What the handlers work on.
@@ -54,9 +59,9 @@ pub struct Payments {
 /// The service's routes, protected by this layer. Its scope must be the [`Merchant`].
 pub fn router(payments: Payments, idempotency: IdempotencyLayer<BoxStore>) -> Router {
     Router::new()
-        .route("/payments", post(api::pay).get(api::list))
+        .route(Step::Charge.route(), post(api::pay).get(api::list))
         .route("/payments/{id}", get(api::show))
-        .route("/payments/{id}/refunds", post(api::refund))
+        .route(Step::Refund.route(), post(api::refund))
         // The layer added last is the outermost: who calls is known before the key is looked at.
         .route_layer(idempotency.required())
         .route_layer(from_fn(auth::authenticate))

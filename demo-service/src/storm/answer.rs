@@ -1,11 +1,9 @@
-//! What a server answered, and what a good client does about it.
-
-use std::time::Duration;
+//! What a server answered, as the judge and the report see it. What a client does about it is the client's to know.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 
-/// One complete answer, reduced to what the client acts upon and the judge compares.
+/// One complete answer, reduced to what the judge compares and the report counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// Its status code.
@@ -16,8 +14,6 @@ pub(crate) struct Answer {
     pub(crate) replayed: bool,
     /// It carried `Idempotency-Status: unrecorded`: the server warns that it may not be able to say this again.
     pub(crate) unrecorded: bool,
-    /// What `Retry-After` asked for.
-    pub(crate) retry_after: Option<Duration>,
     /// The body, to the byte.
     pub(crate) body: Bytes,
 }
@@ -56,37 +52,32 @@ pub(crate) enum End {
     GaveUp,
 }
 
-/// What to do after an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Advice {
-    /// This was the end.
-    Stop(End),
-    /// Ask again, not before this has passed.
-    Retry(Option<Duration>),
-}
-
 impl Answer {
     /// Reads an answer.
-    pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
+    pub(crate) fn read(response: &Response<Bytes>) -> Self {
+        let (headers, body) = (response.headers(), response.body().clone());
         let replayed = is(headers, "idempotent-replayed", "true");
         Self {
-            status: status.as_u16(),
-            meaning: meaning(status, headers, replayed, &body),
+            status: response.status().as_u16(),
+            meaning: meaning(response.status(), headers, replayed, &body),
             replayed,
             unrecorded: is(headers, "idempotency-status", "unrecorded"),
-            retry_after: retry_after(headers),
             body,
         }
     }
 
-    /// What a good client does about it.
-    pub(crate) fn advice(&self) -> Advice {
+    /// Whether it says what became of the payment, if only that nobody knows; not that it is still to come.
+    pub(crate) fn settles(&self) -> bool {
+        !matches!(self.meaning, Meaning::InFlight | Meaning::Unavailable)
+    }
+
+    /// How the payment ended for a client that asks no more after this answer.
+    pub(crate) fn end(&self) -> End {
         match self.meaning {
-            Meaning::Paid => Advice::Stop(End::Paid),
-            Meaning::Declined => Advice::Stop(End::Declined),
-            Meaning::Indeterminate => Advice::Stop(End::Indeterminate),
-            Meaning::Mismatch | Meaning::Refused => Advice::Stop(End::Refused),
-            Meaning::InFlight | Meaning::Unavailable => Advice::Retry(self.retry_after),
+            Meaning::Paid => End::Paid,
+            Meaning::Declined => End::Declined,
+            Meaning::Indeterminate => End::Indeterminate,
+            Meaning::Mismatch | Meaning::Refused | Meaning::InFlight | Meaning::Unavailable => End::Refused,
         }
     }
 
@@ -127,19 +118,14 @@ fn problem(body: &[u8]) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Seconds only: no server of this project sends a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Answer {
-        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        Answer::read(StatusCode::from_u16(status).unwrap(), &headers, Bytes::from_static(body.as_bytes()))
+        let response = Response::builder().status(status);
+        let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
+        Answer::read(&response.body(Bytes::from_static(body.as_bytes())).unwrap())
     }
 
     fn problem(status: u16, name: &str) -> Answer {
@@ -148,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_where_another_attempt_is_useless() {
+    fn knows_what_settles_a_payment_and_how_it_ends() {
         for (answer, end) in [
             (answer(201, &[], "{}"), End::Paid),
             (answer(402, &[], "{}"), End::Declined),
@@ -159,22 +145,21 @@ mod tests {
             (answer(401, &[], ""), End::Refused),
             (answer(404, &[], ""), End::Refused),
         ] {
-            assert_eq!(answer.advice(), Advice::Stop(end), "{answer:?}");
+            assert_eq!((answer.settles(), answer.end()), (true, end), "{answer:?}");
         }
     }
 
     #[test]
-    fn retries_what_says_later() {
+    fn what_says_later_settles_nothing() {
         for status in [408, 425, 429, 500, 501, 502, 503, 504] {
-            assert_eq!(answer(status, &[], "").advice(), Advice::Retry(None), "{status}");
+            assert!(!answer(status, &[], "").settles(), "{status}");
         }
-        assert_eq!(problem(409, "in-flight").advice(), Advice::Retry(None));
+        assert!(!problem(409, "in-flight").settles());
     }
 
     #[test]
-    fn a_recorded_failure_is_not_asked_for_again() {
-        let replayed = answer(500, &[("idempotent-replayed", "true")], "");
-        assert_eq!(replayed.advice(), Advice::Stop(End::Refused));
+    fn a_recorded_failure_is_an_outcome() {
+        assert!(answer(500, &[("idempotent-replayed", "true")], "").settles());
     }
 
     #[test]
@@ -186,8 +171,7 @@ mod tests {
 
     #[test]
     fn reads_the_headers_of_the_contract() {
-        let answer = answer(503, &[("retry-after", "2"), ("idempotency-status", "unrecorded")], "");
-        assert_eq!(answer.advice(), Advice::Retry(Some(Duration::from_secs(2))));
+        let answer = answer(503, &[("idempotency-status", "unrecorded")], "");
         assert!(answer.unrecorded);
         assert!(!answer.replayed);
     }

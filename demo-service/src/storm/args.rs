@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::base::Base;
 use super::error::Error;
+use super::own::Own;
 use super::plan::Odds;
-use crate::store::StoreChoice;
 
 /// Attacks a payment service and judges it by the bank's ledger.
 ///
@@ -54,23 +54,13 @@ pub struct Args {
         value_parser = clap::value_parser!(u8).range(0..=100), help_heading = "Faults")]
     pub(super) bank_lost_replies: u8,
 
-    /// Kill the storm's own server with SIGKILL this often, and start it again.
-    #[arg(long, env = "DEMO_STORM_KILL_EVERY", value_name = "TIME",
-        value_parser = humantime::parse_duration, help_heading = "Faults")]
-    pub(super) kill_every: Option<Duration>,
-
     /// Send a fresh key with every attempt: shows what happens to a client that nothing protects.
     #[arg(long, env = "DEMO_STORM_WITHOUT_KEY", help_heading = "Faults")]
     pub(super) without_key: bool,
 
-    /// Lease of the storm's own server [default: 3s].
-    #[arg(long, env = "DEMO_STORM_LEASE", value_name = "TIME",
-        value_parser = humantime::parse_duration, help_heading = "The storm's own server")]
-    pub(super) lease: Option<Duration>,
-
-    /// Store of the storm's own server: memory, or embedded:PATH [default: embedded, in a temporary directory].
-    #[arg(long, env = "DEMO_STORM_STORE", value_name = "STORE", help_heading = "The storm's own server")]
-    pub(super) store: Option<StoreChoice>,
+    /// The servers that it starts itself.
+    #[command(flatten)]
+    pub(super) own: Own,
 
     /// How long a client waits for one answer.
     #[arg(long, env = "DEMO_STORM_TIMEOUT", value_name = "TIME", default_value = "5s",
@@ -92,7 +82,10 @@ impl Args {
     /// Checks what clap cannot: options that only make sense together.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.check_attacked_service()?;
-        self.check_own_server()?;
+        self.own.check()?;
+        if self.bank.is_some() && self.own.bank_dedup {
+            return Err(Error::argument("--bank-dedup cannot go with --bank: start that bank with --dedup"));
+        }
         for (name, time) in [("timeout", self.timeout), ("patience", self.patience), ("deadline", self.deadline)] {
             if time.is_zero() {
                 return Err(Error::argument(format!("--{name} must be longer than 0s")));
@@ -110,30 +103,15 @@ impl Args {
                 "--url needs --bank: without the ledger of the bank that this service charges there is no verdict",
             ));
         }
-        let own = [
-            ("--kill-every", self.kill_every.is_some(), "only a server that the storm started itself may be killed"),
-            ("--lease", self.lease.is_some(), "the lease belongs to the server that is already running"),
-            ("--store", self.store.is_some(), "the store belongs to the server that is already running"),
-        ];
-        match own.into_iter().find(|(_, given, _)| *given) {
-            Some((option, _, reason)) => Err(Error::argument(format!("{option} cannot go with --url: {reason}"))),
+        match self.own.given().next() {
+            Some((option, reason)) => Err(Error::argument(format!("{option} cannot go with --url: {reason}"))),
             None => Ok(()),
         }
     }
 
-    fn check_own_server(&self) -> Result<(), Error> {
-        if let Some(every) = self.kill_every
-            && every < Duration::from_millis(100)
-        {
-            return Err(Error::argument("--kill-every must be at least 100ms, or the server never gets to serve"));
-        }
-        match self.store {
-            Some(StoreChoice::Memory) if self.kill_every.is_some() => Err(Error::argument(
-                "--kill-every cannot go with --store memory: a killed process takes its memory along, and every claim \
-                 with it; use --store embedded:PATH",
-            )),
-            _ => Ok(()),
-        }
+    /// Whether the storm shows what happens to payments that nothing protects.
+    pub(super) fn expects_doubles(&self) -> bool {
+        self.without_key || self.own.repeats_charges()
     }
 
     pub(super) fn odds(&self) -> Odds {
@@ -150,60 +128,5 @@ impl Args {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Command {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn parse(line: &str) -> Args {
-        let words = std::iter::once("storm").chain(line.split_whitespace());
-        Command::try_parse_from(words).unwrap().args
-    }
-
-    fn refusal(line: &str) -> String {
-        parse(line).check().unwrap_err().to_string()
-    }
-
-    #[test]
-    fn nothing_given_is_a_whole_storm() {
-        let args = parse("");
-        args.check().unwrap();
-        assert_eq!((args.payments, args.clients), (1_000, 32));
-        assert_eq!(args.source(), "card_flaky_10");
-    }
-
-    #[test]
-    fn percentages_end_at_100() {
-        let words = ["storm", "--disconnect", "101"];
-        assert!(Command::try_parse_from(words).is_err());
-    }
-
-    #[test]
-    fn a_running_service_is_not_killed_and_needs_its_bank() {
-        assert!(refusal("--url http://127.0.0.1:1").contains("needs --bank"));
-        let both = "--url http://127.0.0.1:1 --bank http://127.0.0.1:2";
-        parse(both).check().unwrap();
-        for option in ["--kill-every 3s", "--lease 3s", "--store memory"] {
-            let said = refusal(&format!("{both} {option}"));
-            assert!(said.contains("cannot go with --url"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_store_that_cannot_survive_a_kill_is_refused() {
-        assert!(refusal("--store memory --kill-every 3s").contains("embedded:PATH"));
-        assert!(refusal("--kill-every 1ms").contains("at least 100ms"));
-        assert!(refusal("--patience 0s").contains("longer than 0s"));
-    }
-
-    #[test]
-    fn a_perfect_bank_takes_an_ordinary_card() {
-        assert_eq!(parse("--bank-lost-replies 0").source(), "card_visa");
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;

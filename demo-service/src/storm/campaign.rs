@@ -1,10 +1,11 @@
-//! The storm itself: clients at work while the server is killed, then the same questions once more in calm weather.
+//! The storm itself: clients at work while the servers are killed, then the same questions once more in calm weather.
 
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -24,7 +25,7 @@ use super::wire::Wire;
 pub(crate) struct Events {
     /// Each payment's story.
     pub(crate) histories: Vec<History>,
-    /// How often the server was killed.
+    /// How often a server was killed.
     pub(crate) kills: u64,
     /// How long the storm lasted, without the questions afterwards.
     pub(crate) lasted: Duration,
@@ -34,11 +35,11 @@ pub(crate) struct Events {
 pub(crate) async fn run(args: &Args, plan: Plan, scene: &mut Scene) -> Result<Events, Error> {
     let campaign =
         Campaign { args, plan, servers: Arc::clone(&scene.servers), began: Instant::now(), pulse: Arc::default() };
-    let mut histories = campaign.storm(scene.server.as_mut()).await?;
+    let mut histories = campaign.storm(&mut scene.processes).await?;
     let lasted = campaign.began.elapsed();
     // A client that sends a fresh key each time would not ask: it would pay again.
     if !args.without_key {
-        campaign.last_kill(scene.server.as_mut()).await?;
+        campaign.last_kill(&mut scene.processes).await?;
         histories = campaign.round(Phase::Recall, histories).await?;
     }
     histories.sort_by_key(|history| history.number);
@@ -55,43 +56,47 @@ struct Campaign<'a> {
 }
 
 impl Campaign<'_> {
-    async fn storm(&self, server: Option<&mut Process>) -> Result<Vec<History>, Error> {
+    async fn storm(&self, servers: &mut [Process]) -> Result<Vec<History>, Error> {
         let planned = (0..self.args.payments).map(|number| History::planned(&self.plan, number));
         // Dropped in the middle of a restart, the killer leaves a dead server behind; `last_kill` brings it back.
         tokio::select! {
             histories = self.round(Phase::Storm, planned.collect()) => histories,
-            failed = self.kill_every(server) => Err(failed),
+            failed = self.kill_every(servers) => Err(failed),
         }
     }
 
-    /// Kills and restarts the server until it is dropped; returns only when the server ends by itself or does not come back.
-    async fn kill_every(&self, server: Option<&mut Process>) -> Error {
-        let Some(server) = server else {
-            return pending().await;
+    /// Kills a server and restarts it until it is dropped; returns only when one ends by itself or does not come back.
+    async fn kill_every(&self, servers: &mut [Process]) -> Error {
+        let Some(every) = self.args.own.kill_every else {
+            return any_ended(servers).await;
         };
-        let Some(every) = self.args.kill_every else {
-            return server.ended().await;
-        };
-        loop {
-            if let Ok(ended) = timeout(every, server.ended()).await {
+        for kill in 0.. {
+            if let Ok(ended) = timeout(every, any_ended(servers)).await {
                 return ended;
             }
-            self.pulse.killed();
-            if let Err(error) = server.restart().await {
+            let victim = self.plan.victim(kill, servers.len());
+            if let Some(victim) = servers.get_mut(victim)
+                && let Err(error) = self.kill(victim).await
+            {
                 return error;
             }
         }
+        pending().await
     }
 
-    /// Once more before the questions, so that every answer comes from the disk.
-    async fn last_kill(&self, server: Option<&mut Process>) -> Result<(), Error> {
-        match (self.args.kill_every, server) {
-            (Some(_), Some(server)) => {
-                self.pulse.killed();
-                server.restart().await
+    /// All of them once more before the questions, so that every answer comes from the store.
+    async fn last_kill(&self, servers: &mut [Process]) -> Result<(), Error> {
+        if self.args.own.kill_every.is_some() {
+            for server in servers {
+                self.kill(server).await?;
             }
-            _ => Ok(()),
         }
+        Ok(())
+    }
+
+    async fn kill(&self, server: &mut Process) -> Result<(), Error> {
+        self.pulse.killed();
+        server.restart().await
     }
 
     async fn round(&self, phase: Phase, histories: Vec<History>) -> Result<Vec<History>, Error> {
@@ -117,6 +122,7 @@ impl Campaign<'_> {
             plan: self.plan,
             source: self.args.source(),
             without_key: self.args.without_key,
+            timeout: self.args.timeout,
             patience: self.args.patience,
             began: self.began,
             ends: Instant::now() + self.args.deadline,
@@ -136,4 +142,12 @@ async fn serve_queue(client: Client, phase: Phase, queue: Arc<Mutex<VecDeque<His
         done.push(history);
     }
     done
+}
+
+/// Resolves when one of them ends without having been killed, which none ever should.
+async fn any_ended(servers: &mut [Process]) -> Error {
+    if servers.is_empty() {
+        return pending().await;
+    }
+    select_all(servers.iter_mut().map(|server| Box::pin(server.ended()))).await.0
 }

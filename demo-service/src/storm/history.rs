@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
-use super::answer::{Advice, Answer, End, Meaning};
+use super::answer::{Answer, End, Meaning};
 use super::plan::Plan;
 
 /// One payment, from its first attempt to the question at the end.
@@ -29,7 +27,7 @@ pub(crate) struct History {
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     /// The key that it carried.
-    pub(crate) key: Uuid,
+    pub(crate) key: String,
     /// In the storm, or when all was over.
     pub(crate) phase: Phase,
     /// It was the second click of a pair.
@@ -101,8 +99,7 @@ impl Exchange {
 
     /// The answer as the test program knows it, where it settles the payment.
     pub(crate) fn settled(&self) -> Option<&Answer> {
-        let settles = |answer: &&Answer| matches!(answer.advice(), Advice::Stop(_));
-        self.answer.as_ref().filter(settles)
+        self.answer.as_ref().filter(|answer| answer.settles())
     }
 
     /// The answer as the test program knows it, where it is a payment.
@@ -116,36 +113,16 @@ impl Exchange {
     }
 }
 
-/// What a client makes of the one or two exchanges of an attempt: what settles the payment counts, and a payment counts most.
-pub(crate) fn advice(exchanges: &[Exchange]) -> Advice {
-    let heard = exchanges.iter().filter_map(Exchange::heard).map(Answer::advice);
-    heard.fold(Advice::Retry(None), |sum, next| match (sum, next) {
-        (Advice::Retry(one), Advice::Retry(other)) => Advice::Retry(one.max(other)),
-        _ if weight(next) > weight(sum) => next,
-        _ => sum,
-    })
-}
-
-fn weight(advice: Advice) -> u8 {
-    match advice {
-        Advice::Retry(_) => 0,
-        Advice::Stop(End::Paid) => 2,
-        Advice::Stop(_) => 1,
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::Response;
 
     use super::*;
 
     pub(crate) fn answer(status: u16, body: &str) -> Answer {
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", "application/problem+json".parse().unwrap());
-        let body = Bytes::from(body.to_owned());
-        Answer::read(StatusCode::from_u16(status).unwrap(), &headers, body)
+        let response = Response::builder().status(status).header("content-type", "application/problem+json");
+        Answer::read(&response.body(Bytes::from(body.to_owned())).unwrap())
     }
 
     pub(crate) fn problem(name: &str) -> Answer {
@@ -154,7 +131,7 @@ pub(crate) mod tests {
 
     pub(crate) fn exchange(at: u64, fate: Fate, answer: Option<Answer>) -> Exchange {
         Exchange {
-            key: Uuid::from_u128(1),
+            key: "key-1".to_owned(),
             phase: Phase::Storm,
             second_click: false,
             sent: Duration::from_millis(at),
@@ -169,22 +146,5 @@ pub(crate) mod tests {
         let lost = exchange(0, Fate::ReplyLost, Some(answer(201, "{}")));
         assert!(lost.heard().is_none());
         assert!(lost.paid().is_some());
-        assert_eq!(advice(&[lost]), Advice::Retry(None));
-    }
-
-    #[test]
-    fn a_payment_outweighs_the_other_click() {
-        let paid = exchange(0, Fate::Answered, Some(answer(201, "{}")));
-        let flying = exchange(0, Fate::Answered, Some(problem("in-flight")));
-        let unknown = exchange(0, Fate::Answered, Some(problem("indeterminate")));
-        for pair in [[&paid, &flying], [&flying, &paid], [&unknown, &paid], [&paid, &unknown]] {
-            assert_eq!(advice(&pair.map(Clone::clone)), Advice::Stop(End::Paid));
-        }
-        assert_eq!(advice(&[flying, unknown]), Advice::Stop(End::Indeterminate));
-    }
-
-    #[test]
-    fn nothing_heard_is_asked_again() {
-        assert_eq!(advice(&[exchange(0, Fate::Broken, None)]), Advice::Retry(None));
     }
 }

@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::answer::{Answer, End, Meaning};
 use super::history::{Exchange, History};
@@ -71,6 +70,11 @@ impl Verdict {
     /// Nothing happened that must not.
     pub(crate) fn is_clean(&self) -> bool {
         self.doubles.is_empty() && self.lost.is_empty() && self.divergent.is_empty()
+    }
+
+    /// Payments were charged more than once, and nothing else is wrong.
+    pub(crate) fn has_doubles_alone(&self) -> bool {
+        !self.doubles.is_empty() && self.lost.is_empty() && self.divergent.is_empty()
     }
 
     /// No payment was settled, so the storm says nothing about the service.
@@ -149,16 +153,16 @@ fn charged_though_declined(history: &History, charged: &[&Charge]) -> Option<Str
 
 /// Two answers for one key that cannot both be true.
 fn contradiction(history: &History) -> Option<String> {
-    let mut first: HashMap<Uuid, &Exchange> = HashMap::new();
+    let mut first: HashMap<&str, &Exchange> = HashMap::new();
     // By the time they were given: what counts is what a client could have known when it asked again.
     let mut exchanges: Vec<_> = history.exchanges.iter().collect();
     exchanges.sort_by_key(|exchange| exchange.done);
     exchanges.into_iter().find_map(|exchange| {
         let answer = exchange.settled()?;
-        match first.get(&exchange.key) {
+        match first.get(exchange.key.as_str()) {
             Some(earlier) => contradicts(earlier, earlier.settled()?, exchange, answer),
             None if is_outcome(answer) => {
-                first.insert(exchange.key, exchange);
+                first.insert(&exchange.key, exchange);
                 None
             }
             None => None,

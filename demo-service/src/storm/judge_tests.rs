@@ -97,7 +97,7 @@ fn an_overheard_receipt_is_compared_too() {
 
 #[test]
 fn receipts_of_different_keys_may_differ() {
-    let other = Exchange { key: Uuid::from_u128(2), ..heard(10, receipt("c2")) };
+    let other = Exchange { key: "key-2".to_owned(), ..heard(10, receipt("c2")) };
     let verdict = paid(vec![heard(0, receipt("c1")), other], &[charge("c1"), charge("c2")]);
     assert_eq!(findings(&verdict), (1, 0, 0));
 }

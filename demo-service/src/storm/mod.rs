@@ -5,23 +5,25 @@
 //! ledger, which knows nothing of keys, is asked what was executed.
 //!
 //! ```text
-//!  plan ──► client ──► wire ──► servers ──► bank        what happens: seeded, decided in advance, real sockets
-//!              │                                 │
-//!              ▼                                 ▼
-//!          history ──────► judge ◄─────────── ledger    what it amounts to: pure, from records alone
-//!              └──► tally ──► report ◄── verdict
+//!  plan ──► client ──► attempts ──► wire ──► servers ──► bank     what happens: seeded, decided in advance, real sockets
+//!                         │                               │
+//!                         ▼                               ▼
+//!                      history ────► judge ◄─────────── ledger     what it amounts to: pure, from records alone
+//!                         └──► tally ──► report ◄── verdict
 //! ```
 //!
 //! - `plan`: who suffers what, a pure function of the seed.
-//! - `client`: the retry loop; `wire`: connections that die on purpose; `answer`: what an answer asks a client to do.
-//! - `scene`: the services under attack; `server`: a child that is killed and comes back; `campaign`: the two rounds, storm
-//!   and recall.
+//! - `client`: this project's own retry layer, around `attempts`: what each try suffers; `wire`: connections that die on
+//!   purpose; `answer`: what an answer says.
+//! - `scene`: the services under attack; `own`, `server`: children that are killed and come back; `campaign`: the two rounds,
+//!   storm and recall.
 //! - `history`: the record of everything; `judge`: the verdict; `tally` and `report`: the numbers.
 //!
 //! The exit status is the verdict: 0 where nothing happened that must not, 1 where something did, 2 where there is no verdict.
 
 mod answer;
 mod args;
+mod attempts;
 mod base;
 mod campaign;
 mod client;
@@ -29,6 +31,7 @@ mod error;
 mod history;
 mod judge;
 mod ledger;
+mod own;
 mod plan;
 mod progress;
 mod ready;
@@ -73,9 +76,10 @@ async fn report(args: &Args, out: &mut (impl Write + Send)) -> Result<Verdict, E
     let report = Report { args, events: &events, tally: &tally, verdict: &verdict };
     report.write(out).map_err(unprinted)?;
     scene.close().await;
-    // Without keys the doubles are what was asked for, and there is nothing to find out.
+    // Where doubles are what was asked for, there is nothing to find out about them.
+    let asked_for = args.expects_doubles() && verdict.has_doubles_alone();
     if !verdict.is_clean()
-        && !args.without_key
+        && !asked_for
         && let Some(kept) = scene.keep_files()
     {
         writeln!(out, "ledger and store are kept in {}", kept.display()).map_err(unprinted)?;

@@ -45,7 +45,7 @@ pub(crate) enum Fault {
 }
 
 /// One attempt of one payment.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     /// What becomes of the request.
     pub(crate) fault: Fault,
@@ -53,8 +53,6 @@ pub(crate) struct Step {
     pub(crate) second_click: Option<Duration>,
     /// Which server gets each of the two; taken modulo their number.
     pub(crate) servers: [u32; 2],
-    /// Where in the backoff's window the next attempt starts, from 0 to 1.
-    pub(crate) jitter: f64,
 }
 
 /// The whole storm, before it happens.
@@ -70,6 +68,7 @@ enum Purpose {
     Step = 1,
     PaymentKey = 2,
     FreshKey = 3,
+    Victim = 4,
 }
 
 impl Plan {
@@ -118,7 +117,12 @@ impl Plan {
             (false, true) => Fault::LoseReply,
             (false, false) => Fault::Spared,
         };
-        Step { fault, second_click: (clicks && faulty).then_some(gap), servers, jitter: draw.random() }
+        Step { fault, second_click: (clicks && faulty).then_some(gap), servers }
+    }
+
+    /// Which of so many servers a kill hits.
+    pub(crate) fn victim(&self, kill: u32, servers: usize) -> usize {
+        self.generator(kill, 0, Purpose::Victim).random_range(0..servers.max(1))
     }
 
     /// The same attempt on a day without weather.
@@ -167,7 +171,7 @@ mod tests {
             assert_eq!(one.step(payment, attempt), same.step(payment, attempt));
             assert_eq!(one.fresh_keys(payment, attempt), same.fresh_keys(payment, attempt));
         }
-        assert_ne!(one.step(0, 0).jitter.to_bits(), one.step(0, 1).jitter.to_bits());
+        assert_ne!(one.step(0, 0).servers, one.step(0, 1).servers);
         let other = Plan::new(8, one.odds);
         assert_ne!(other.key(0), one.key(0));
     }
@@ -211,6 +215,15 @@ mod tests {
     fn changing_one_percentage_leaves_the_other_faults_where_they_were() {
         let clicks = |plan: Plan| (0..500).map(|n| plan.step(n, 0).second_click).collect::<Vec<_>>();
         assert_eq!(clicks(plan(0, 0, 20)), clicks(plan(90, 50, 20)));
+    }
+
+    #[test]
+    fn every_server_is_killed_and_one_seed_kills_the_same() {
+        let victims = |plan: Plan| (0..100).map(|kill| plan.victim(kill, 3)).collect::<Vec<_>>();
+        let drawn = victims(plan(0, 0, 0));
+        assert_eq!(drawn, victims(plan(0, 0, 0)));
+        assert!((0..3).all(|server| drawn.iter().filter(|victim| **victim == server).count() > 20), "{drawn:?}");
+        assert!(drawn.iter().all(|victim| *victim < 3));
     }
 
     #[test]

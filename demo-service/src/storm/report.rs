@@ -16,6 +16,9 @@ const SPELLED_OUT: usize = 20;
 const WHAT_FRESH_KEYS_DO: &str =
     "this is what --without-key is for: with a fresh key in every request, nothing tells a retry from a new payment";
 
+const WHAT_REEXECUTION_DOES: &str = "a handler that runs again after a crash repeats the charge that the killed one had made, \
+                                     unless the bank recognises it: add --bank-dedup, or use --on-abandoned resolve";
+
 /// Everything that the report speaks about.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
@@ -33,13 +36,16 @@ pub(crate) struct Report<'a> {
 pub(crate) fn announce(out: &mut impl Write, args: &Args, plan: &Plan) -> io::Result<()> {
     let (payments, clients, seed) = (args.payments, args.clients, plan.seed());
     writeln!(out, "storm of {payments} payments by {clients} clients, seed {seed}")?;
+    if args.url.is_empty() {
+        writeln!(out, "  {}", args.own.description())?;
+    }
     let odds = args.odds();
     write!(
         out,
         "  {} % lost replies, {} % disconnects, {} % double clicks, {} % lost bank replies",
         odds.lose_replies, odds.disconnect, odds.double_click, args.bank_lost_replies
     )?;
-    if let Some(every) = args.kill_every {
+    if let Some(every) = args.own.kill_every {
         write!(out, ", kill -9 every {}", humantime::format_duration(every))?;
     }
     if args.without_key {
@@ -141,12 +147,15 @@ impl Report<'_> {
             verdict.lost.len(),
             verdict.divergent.len()
         );
-        let only_doubles = verdict.lost.is_empty() && verdict.divergent.is_empty();
+        let only_doubles = verdict.has_doubles_alone();
         match (verdict.is_clean(), verdict.is_empty(), self.args.without_key) {
             (true, true, _) => "NO VERDICT: not one payment was settled, so this storm says nothing".to_owned(),
             (true, false, false) => format!("PASSED: {counts}"),
             (true, false, true) => format!("PASSED BY LUCK: {counts}, though nothing protected these payments"),
             (false, _, true) if only_doubles => format!("FAILED, AS IT MUST: {counts}; {WHAT_FRESH_KEYS_DO}"),
+            (false, ..) if only_doubles && self.args.own.repeats_charges() => {
+                format!("FAILED, AS IT MUST: {counts}; {WHAT_REEXECUTION_DOES}")
+            }
             (false, ..) => format!("FAILED: {counts}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The storm's own processes: a bank that lives through it, and a server that is killed and started again.
+//! The storm's own processes: servers that are killed and started again.
 //!
 //! Each is this same program, started once more. None of them outlives the storm: a process is killed when its handle is dropped.
 
@@ -37,6 +37,8 @@ pub(crate) struct Spec {
     pub(crate) program: PathBuf,
     /// Its arguments.
     pub(crate) args: Vec<OsString>,
+    /// Variables of its environment: what must not be seen in a list of processes.
+    pub(crate) secrets: Vec<(&'static str, OsString)>,
     /// Where it will answer.
     pub(crate) base: Base,
     /// What it answers once it is ready.
@@ -112,6 +114,7 @@ impl Process {
 fn spawn(spec: &Spec) -> Result<(Child, LastWords), Error> {
     let mut child = Command::new(&spec.program)
         .args(&spec.args)
+        .envs(spec.secrets.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -182,6 +185,7 @@ mod tests {
             name: "server",
             program: "sh".into(),
             args: vec!["-c".into(), script.into()],
+            secrets: vec![("DEMO_SECRET", "from the environment".into())],
             base: Base::loopback(9),
             ready: "/readyz",
         }
@@ -192,6 +196,12 @@ mod tests {
         let error = Process::start(shell("echo the store is locked >&2; exit 3")).await.unwrap_err();
         let said = error.to_string();
         assert!(said.contains("exit status: 3") && said.contains("the store is locked"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_process_finds_its_secrets_in_its_environment() {
+        let error = Process::start(shell("echo $DEMO_SECRET >&2; exit 3")).await.unwrap_err();
+        assert!(error.to_string().contains("from the environment"));
     }
 
     #[tokio::test]

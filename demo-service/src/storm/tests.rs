@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -142,8 +142,13 @@ fn receipt(order: &Value, payment: Uuid, charge: &str) -> Response {
 
 fn problem(status: u16, name: &str) -> Response {
     let body = json!({ "type": format!("https://example.org/problems/{name}"), "status": status }).to_string();
-    let headers = [("content-type", "application/problem+json"), ("retry-after", "0")];
-    (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
+    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/problem+json"));
+    // Whoever is told that nobody will ever know asks no more.
+    if name != "indeterminate" {
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("0"));
+    }
+    response
 }
 
 #[derive(Debug, Parser)]
@@ -163,7 +168,7 @@ const HEAVY: &str = "--payments 120 --clients 12 --seed 11 --lose-replies 30 --d
 /// A storm against such a service: the verdict, and the report that was printed.
 async fn storm(manner: Manner, options: &str) -> (Verdict, String) {
     let files = TempDir::new().unwrap();
-    let bank = OwnBank::start(files.path()).await.unwrap();
+    let bank = OwnBank::start(files.path(), false).await.unwrap();
     let url = Service::start(manner, &bank).await;
     let args = arguments(&format!("{HEAVY} --url {url} --bank {} {options}", bank.base));
     args.check().unwrap();
@@ -257,7 +262,7 @@ async fn a_deadline_ends_it_and_the_rest_is_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seed_that_the_bank_has_seen_is_refused() {
     let files = TempDir::new().unwrap();
-    let bank = OwnBank::start(files.path()).await.unwrap();
+    let bank = OwnBank::start(files.path(), false).await.unwrap();
     let url = Service::start(Manner::Keeps, &bank).await;
     let args = arguments(&format!("--payments 5 --seed 3 --url {url} --bank {}", bank.base));
     report(&args, &mut Vec::new()).await.unwrap();

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -21,9 +21,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
-use uuid::Uuid;
 
-use super::answer::Answer;
 use super::base::Base;
 use super::history::Fate;
 use super::plan::Fault;
@@ -43,8 +41,8 @@ const EAVESDROP: Duration = Duration::from_millis(5);
 pub(crate) struct Order {
     /// Which of the servers gets it; taken modulo their number.
     pub(crate) server: u32,
-    /// Its idempotency key.
-    pub(crate) key: Uuid,
+    /// Its idempotency key, as it is written into the field.
+    pub(crate) key: String,
     /// Its body.
     pub(crate) body: Bytes,
 }
@@ -58,7 +56,7 @@ pub(crate) struct Wire {
 }
 
 /// What came of a request: how it ended, and what was seen of the answer.
-pub(crate) type Outcome = (Fate, Option<Answer>);
+pub(crate) type Outcome = (Fate, Option<Response<Bytes>>);
 
 impl Wire {
     pub(crate) fn new(servers: Arc<[Base]>, patience: Duration) -> Self {
@@ -149,12 +147,12 @@ impl Connection {
         Ok(Self { server: server.clone(), sender, driver })
     }
 
-    async fn ask(&mut self, order: &Order) -> io::Result<http::Response<Incoming>> {
+    async fn ask(&mut self, order: &Order) -> io::Result<Response<Incoming>> {
         let request = Request::post(self.server.path("/payments"))
             .header(header::HOST, self.server.authority())
             .header(header::AUTHORIZATION, MERCHANT)
             .header(header::CONTENT_TYPE, "application/json")
-            .header("idempotency-key", order.key.to_string())
+            .header("idempotency-key", order.key.as_str())
             .body(Full::new(order.body.clone()))
             .map_err(io::Error::other)?;
         self.sender.send_request(request).await.map_err(io::Error::other)
@@ -167,10 +165,10 @@ impl Drop for Connection {
     }
 }
 
-async fn read(head: http::Response<Incoming>) -> Option<Answer> {
+async fn read(head: Response<Incoming>) -> Option<Response<Bytes>> {
     let (parts, body) = head.into_parts();
     let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok()?.to_bytes();
-    Some(Answer::read(parts.status, &parts.headers, body))
+    Some(Response::from_parts(parts, body))
 }
 
 /// Sends a whole request and closes the socket a moment later, answer or not.
