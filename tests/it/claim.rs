@@ -25,12 +25,12 @@ async fn s01_first_request_runs_once_and_is_recorded(backend: impl Backend) {
     assert_eq!(first.status, StatusCode::CREATED);
     assert_eq!(first.header("idempotency-status"), None, "{first:?}");
     assert!(!first.is_replay());
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
     assert_eq!((app.faults.applied(Verb::Claim), app.faults.applied(Verb::Complete)), (1, 1));
     // Recorded means that another server, which shares nothing but the store, has the answer.
     let other = App::on(&backend).beside(&app).start().await;
     other.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((other.exec(), app.downstream.effects().await), (0, 1));
+    assert_eq!((other.exec(), app.downstream.effects()), (0, 1));
 }
 
 async fn s02_a_retry_gets_the_recorded_answer_byte_for_byte(backend: impl Backend) {
@@ -74,7 +74,7 @@ async fn s03_of_100_concurrent_requests_at_4_servers_one_runs(backend: impl Back
     let ran = answers.join_next().await.unwrap().unwrap();
     assert_eq!(ran.status, StatusCode::CREATED);
     assert!(!ran.is_replay());
-    assert_eq!((first.downstream.entries().await, first.downstream.effects().await), (1, 1));
+    assert_eq!((first.downstream.entries().await, first.downstream.effects()), (1, 1));
     for server in servers {
         server.send("/held-before", "key-1").await.expect_replay_of(&ran, &[]);
     }
@@ -128,7 +128,7 @@ async fn s04_another_body_is_refused_after_completion(backend: impl Backend) {
     let first = app.send("/charge", "key-1").await;
     misuse(&app, "/charge").await.expect_rejection(422, "key-reused");
     app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn s05_another_method_path_query_or_content_type_is_refused(backend: impl Backend) {
@@ -151,7 +151,7 @@ async fn s05_another_method_path_query_or_content_type_is_refused(backend: impl 
     other.headers_mut().insert("content-type", "text/plain".parse().unwrap());
     reply(app.rebuilt(other)).await.expect_rejection(422, "key-reused");
     app.send("/charge?page=1", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn s05_the_same_path_under_another_prefix_is_refused(backend: impl Backend) {

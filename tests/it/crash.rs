@@ -114,7 +114,7 @@ async fn s30_an_answer_that_was_recorded_and_never_sent_is_replayed(backend: imp
     let retry = app.send("/charge", "key-1").await;
     assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, true));
     assert!(retry.json()["receipt"].as_str().unwrap().starts_with("1-"));
-    assert_eq!((downstream.entries().await, downstream.effects().await), (1, 1));
+    assert_eq!((downstream.entries().await, downstream.effects()), (1, 1));
 }
 
 /// As 29: a build with `panic = "abort"` has nobody left to mark the key.
@@ -130,14 +130,14 @@ async fn s33_a_panic_that_aborts_the_process_leaves_the_outcome_unknown(backend:
     let app = start(SHORT * 4).await;
     until_indeterminate(|| app.send("/panic", "key-1")).await;
     app.send("/panic", "key-1").await.expect_rejection(409, "indeterminate");
-    assert_eq!((downstream.entries().await, downstream.effects().await), (1, 1));
+    assert_eq!((downstream.entries().await, downstream.effects()), (1, 1));
     app.kill().await;
 
     let app = start(LONG).await;
     assert!(try_reply(app.post("/panic", "key-2")).await.is_err(), "the process survived its panic");
     let app = start(LONG).await;
     app.send("/panic", "key-2").await.expect_rejection(409, "in-flight");
-    assert_eq!((downstream.entries().await, downstream.effects().await), (2, 2));
+    assert_eq!((downstream.entries().await, downstream.effects()), (2, 2));
 }
 
 async fn s48_an_outcome_that_was_never_recorded_stays_unknown(backend: impl Backend) {
@@ -151,5 +151,5 @@ async fn s48_an_outcome_that_was_never_recorded_stays_unknown(backend: impl Back
 
     let app = Alone::start(APP, &backend.served(), &downstream, SHORT, SHORT).await;
     until_indeterminate(|| app.send("/charge", "key-1")).await;
-    assert_eq!((downstream.entries().await, downstream.effects().await), (1, 1));
+    assert_eq!((downstream.entries().await, downstream.effects()), (1, 1));
 }

@@ -27,7 +27,7 @@ async fn expect_finished(app: &App) {
     assert_eq!(retry.status, StatusCode::CREATED);
     assert!(retry.is_replay(), "{retry:?}");
     assert!(retry.json()["receipt"].as_str().unwrap().starts_with("1-"), "{retry:?}");
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn s34_the_handler_finishes_when_its_client_closes_the_connection(backend: impl Backend) {
@@ -44,7 +44,7 @@ async fn s34_the_handler_finishes_when_its_client_resets_the_stream(backend: imp
     app.faults.until_applied(Verb::Complete, 1).await;
     let retry = app.send("/held-before", "key-1").await;
     assert!(retry.is_replay(), "{retry:?}");
-    assert_eq!(app.downstream.effects().await, 1);
+    assert_eq!(app.downstream.effects(), 1);
 }
 
 async fn s34_a_handler_that_is_cancelled_by_choice_is_not_run_again(backend: impl Backend) {
@@ -54,7 +54,7 @@ async fn s34_a_handler_that_is_cancelled_by_choice_is_not_run_again(backend: imp
     app.faults.until_applied(Verb::Abandon, 1).await;
     app.gate.open();
     app.send("/held-before", "key-1").await.expect_rejection(409, "indeterminate");
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 0));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 0));
 }
 
 async fn s35_a_body_that_ends_early_leaves_no_trace(backend: impl Backend) {
@@ -68,5 +68,5 @@ async fn s35_a_body_that_ends_early_leaves_no_trace(backend: impl Backend) {
     let retry = app.send("/charge", "key-1").await;
     assert_eq!(retry.status, StatusCode::CREATED);
     assert!(!retry.is_replay());
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }

@@ -46,7 +46,7 @@ async fn s21_a_renewed_lease_outlasts_its_term<B: Backend>(backend: B) {
     let first = first.await.unwrap();
     assert_eq!(first.status, StatusCode::CREATED);
     app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 /// Pauses whoever renews or completes, as a stopped process does.
@@ -68,7 +68,7 @@ async fn s22_a_paused_owner_may_complete_after_its_lease(backend: impl Backend) 
     assert_eq!(first.status, StatusCode::CREATED);
     app.faults.until_applied(Verb::Complete, 1).await;
     app.send("/charge", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn s23_a_paused_owner_is_neither_overtaken_nor_refused(backend: impl Backend) {
@@ -85,7 +85,7 @@ async fn s23_a_paused_owner_is_neither_overtaken_nor_refused(backend: impl Backe
     assert_eq!(first.status, StatusCode::CREATED);
     app.faults.until_applied(Verb::Complete, 1).await;
     other.send("/charge", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
-    assert_eq!((app.downstream.entries().await, app.downstream.effects().await), (1, 1));
+    assert_eq!((app.downstream.entries().await, app.downstream.effects()), (1, 1));
 }
 
 /// Without `Reexecute`, the only way past a paused owner is somebody's word that it has not run.
@@ -137,7 +137,7 @@ async fn s32_a_resolver_that_finds_the_effect_gives_the_retry_its_answer(backend
         let answer = server.send("/panic", "key-1").await;
         assert_eq!((answer.status, &answer.body[..], answer.is_replay()), (StatusCode::CREATED, &b"found"[..], true));
     }
-    assert_eq!((app.exec(), downstream.effects().await, app.faults.applied(Verb::Resolve)), (1, 1, 1));
+    assert_eq!((app.exec(), downstream.effects(), app.faults.applied(Verb::Resolve)), (1, 1, 1));
 }
 
 /// As 29, in one process: nobody drains, nothing is awaited, and every task is gone.
@@ -155,7 +155,7 @@ async fn s38_a_runtime_that_is_dropped_leaves_what_ran_in_flight(backend: impl B
     for _ in 0..2 {
         other.send("/held-after", "key-1").await.expect_rejection(409, "indeterminate");
     }
-    assert_eq!((other.downstream.entries().await, other.downstream.effects().await), (1, 1));
+    assert_eq!((other.downstream.entries().await, other.downstream.effects()), (1, 1));
 }
 
 async fn s32_a_panic_leaves_the_outcome_unknown(backend: impl Backend) {
@@ -167,7 +167,7 @@ async fn s32_a_panic_leaves_the_outcome_unknown(backend: impl Backend) {
     }
     backend.advance(LEASE * 3).await;
     app.send("/panic", "key-1").await.expect_rejection(409, "indeterminate");
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn s32_whoever_knows_better_may_let_it_run_again(backend: impl Backend) {

@@ -18,11 +18,11 @@ async fn s12_an_unreachable_server_runs_nothing() {
         refused.expect_rejection(503, "store-unavailable");
         assert!(refused.header("retry-after").is_some());
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (0, 0));
+    assert_eq!((app.exec(), app.downstream.effects()), (0, 0));
     own.server.restart().await;
     let other = App::on(&own).beside(&app).start().await;
     assert_eq!(other.send("/charge", "key-1").await.status, StatusCode::CREATED);
-    assert_eq!(app.downstream.effects().await, 1);
+    assert_eq!(app.downstream.effects(), 1);
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn s13_a_server_that_forgot_its_scripts_is_told_them_again() {
     let first = first.await.unwrap();
     assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
     app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
+    assert_eq!((app.exec(), app.downstream.effects()), (2, 2));
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn s39_a_server_that_is_killed_and_restarted_while_the_handler_runs_still_
     let first = first.await.unwrap();
     assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
     app.send("/held-after", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
+    assert_eq!((app.exec(), app.downstream.effects()), (2, 2));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn s40_a_request_on_a_server_that_restarted_empty_keeps_its_key() {
     let first = first.await.unwrap();
     assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
     app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn completes_later(own: &Own, down: impl AsyncFn(&Own), up: impl AsyncFn(&
     app.faults.until_applied(Verb::Complete, 1).await;
     let other = App::on(own).beside(&app).start().await;
     other.send("/held-before", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
-    assert_eq!((app.downstream.entries().await, app.downstream.effects().await), (1, 1));
+    assert_eq!((app.downstream.entries().await, app.downstream.effects()), (1, 1));
 }
 
 #[tokio::test]
@@ -136,5 +136,5 @@ async fn s10_a_claim_that_a_paused_server_makes_later_is_given_back() {
     let retry = other.send("/charge", "key-1").await;
     assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, false));
     other.send("/charge", "key-1").await.expect_replay_of(&retry, &[]);
-    assert_eq!((app.downstream.entries().await, app.downstream.effects().await), (1, 1));
+    assert_eq!((app.downstream.entries().await, app.downstream.effects()), (1, 1));
 }

@@ -20,7 +20,7 @@ async fn s09_a_claim_whose_reply_is_cut_off_is_reclaimed_with_the_same_fence() {
         app.gate.open();
         let first = first.await.unwrap();
         app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
-        assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+        assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
     }
 }
 
@@ -32,7 +32,7 @@ async fn s09_a_claim_that_never_arrived_is_made_again() {
     let first = app.send("/charge", "key-1").await;
     assert_eq!((first.status, line.struck.get()), (StatusCode::CREATED, 1));
     app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn s10_a_claim_that_nobody_saw_is_given_back_over_a_line_that_came_back() 
     let other = App::on(&own).beside(&app).start().await;
     let retry = other.send("/charge", "key-1").await;
     assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, false));
-    assert_eq!((app.downstream.entries().await, app.downstream.effects().await), (1, 1));
+    assert_eq!((app.downstream.entries().await, app.downstream.effects()), (1, 1));
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn s46_a_completion_whose_reply_is_cut_off_is_asked_for_again() {
         assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
         assert_eq!(line.struck.get(), 1);
         app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-        assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
+        assert_eq!((app.exec(), app.downstream.effects()), (2, 2));
     }
 }
 

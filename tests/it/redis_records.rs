@@ -39,7 +39,7 @@ async fn s18_a_record_that_cannot_be_read_is_left_alone() {
         assert_eq!(own.server.get(&name).await, Some(bytes), "the record was changed");
         assert!((1..=before).contains(&own.server.pttl(&name).await), "its expiry was changed");
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn s18_something_else_at_the_key_is_left_alone() {
     let list: Vec<String> = own.server.ask(cmd("LRANGE").arg(&name).arg(0).arg(-1)).await;
     assert_eq!(list, ["one", "two"]);
     assert_eq!(own.server.pttl(&name).await, -1);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 #[tokio::test]
@@ -91,5 +91,5 @@ async fn a_key_in_flight_that_lost_its_expiry_stays_in_flight_and_gets_one_again
     let first = first.await.unwrap();
     app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
     assert!(own.server.pttl(&name).await > 0);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }

@@ -66,7 +66,7 @@ async fn s37_what_was_marked_may_still_be_completed(backend: impl Backend) {
     assert_eq!(first.status, StatusCode::CREATED);
     let next = App::on(&backend).beside(&app).start().await;
     next.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((next.exec(), app.downstream.effects().await), (0, 1));
+    assert_eq!((next.exec(), app.downstream.effects()), (0, 1));
 }
 
 async fn s37_a_server_that_is_told_to_end_completes_what_runs(backend: impl Backend) {

@@ -31,7 +31,7 @@ async fn s09_a_lost_claim_reply_is_reclaimed_by_its_owner(backend: impl Backend)
     assert_eq!(first.status, StatusCode::CREATED);
     assert_eq!(app.faults.applied(Verb::Claim), 2, "the claim was asked for again");
     app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn s10_a_claim_that_nobody_saw_is_given_back(backend: impl Backend) {
@@ -45,7 +45,7 @@ async fn s10_a_claim_that_nobody_saw_is_given_back(backend: impl Backend) {
     let other = App::on(&backend).beside(&app).start().await;
     let retry = other.send("/charge", "key-1").await;
     assert_eq!((retry.status, retry.is_replay()), (StatusCode::CREATED, false));
-    assert_eq!((app.downstream.entries().await, app.downstream.effects().await), (1, 1));
+    assert_eq!((app.downstream.entries().await, app.downstream.effects()), (1, 1));
 }
 
 async fn s12_without_a_store_nothing_runs(backend: impl Backend) {
@@ -55,7 +55,7 @@ async fn s12_without_a_store_nothing_runs(backend: impl Backend) {
         let refused = app.send("/charge", "key-1").await;
         refused.expect_rejection(503, "store-unavailable");
         assert!(refused.header("retry-after").is_some());
-        assert_eq!((app.exec(), app.downstream.effects().await), (0, 0));
+        assert_eq!((app.exec(), app.downstream.effects()), (0, 0));
     }
     let other = App::on(&backend).beside(&app).start().await;
     assert_eq!(other.send("/charge", "key-2").await.status, StatusCode::CREATED);
@@ -77,7 +77,7 @@ async fn s12_a_route_that_fails_open_runs_without_a_store(backend: impl Backend)
         let answer = app.send("/charge", "key-1").await;
         assert_eq!((answer.status, answer.header("idempotency-status")), (StatusCode::CREATED, Some("unprotected")));
         assert!(!answer.is_replay());
-        assert_eq!((app.exec(), app.downstream.effects().await), (runs, runs));
+        assert_eq!((app.exec(), app.downstream.effects()), (runs, runs));
         assert_eq!(app.layer.counts().unprotected, runs as u64);
         assert_eq!(app.runs().last().unwrap().lease, None);
     }
@@ -97,7 +97,7 @@ async fn s12_a_claim_that_landed_unseen_is_not_free_after_an_unprotected_run(bac
     other.send("/charge", "key-1").await.expect_rejection(409, "in-flight");
     backend.advance(Duration::from_secs(31)).await;
     other.send("/charge", "key-1").await.expect_rejection(409, "indeterminate");
-    assert_eq!((app.exec() + other.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec() + other.exec(), app.downstream.effects()), (1, 1));
     assert_eq!(app.faults.applied(Verb::Release), 0);
 }
 
@@ -107,7 +107,7 @@ async fn s46_a_lost_completion_reply_is_asked_for_again(backend: impl Backend) {
     let first = app.send("/charge", "key-1").await;
     assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
     app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 /// The store goes away while the handler runs and stays away for a minute, longer than the lease lasts.
@@ -124,5 +124,5 @@ async fn s47_a_store_that_is_down_at_completion_gets_the_answer_later(backend: i
     app.faults.heal();
     app.faults.until_applied(Verb::Complete, 1).await;
     app.send("/held-before", "key-1").await.expect_replay_of(&first, &["idempotency-status"]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }

@@ -65,14 +65,14 @@ impl Overtaken {
 
 async fn s24_a_takeover_repeats_nothing_where_the_downstream_knows_the_marker(backend: impl Backend) {
     let downstream = overtaken(&backend, Checks::Marker).await.end().await;
-    assert_eq!(downstream.effects().await, 1);
+    assert_eq!(downstream.effects(), 1);
 }
 
 /// The hazard that `OnAbandoned::reexecute` documents: a fence keeps an old owner from acting after a new one, and says
 /// nothing of what it had done before.
 async fn s25_a_takeover_repeats_the_effect_where_the_downstream_checks_only_the_fence(backend: impl Backend) {
     let downstream = overtaken(&backend, Checks::Fence).await.end().await;
-    assert_eq!(downstream.effects().await, 2);
+    assert_eq!(downstream.effects(), 2);
 }
 
 async fn s31_a_poison_request_runs_as_often_as_it_may_and_no_more(backend: impl Backend) {

@@ -50,7 +50,7 @@ async fn s03_of_100_concurrent_requests_at_4_servers_that_wait_all_get_the_one_a
     for replay in replays {
         replay.expect_replay_of(ran, &[]);
     }
-    assert_eq!((first.downstream.entries().await, first.downstream.effects().await), (1, 1));
+    assert_eq!((first.downstream.entries().await, first.downstream.effects()), (1, 1));
 }
 
 /// The owner stands still, as far as anybody can tell for ever.
@@ -71,7 +71,7 @@ async fn s64_when_the_owner_dies_all_who_wait_learn_it_and_none_runs(backend: im
         answer.expect_rejection(409, "indeterminate");
         assert_eq!(answer.header("retry-after"), None);
     }
-    assert_eq!((other.exec(), owner.downstream.entries().await, owner.downstream.effects().await), (0, 1, 1));
+    assert_eq!((other.exec(), owner.downstream.entries().await, owner.downstream.effects()), (0, 1, 1));
     unanswered.abort();
 }
 
@@ -89,5 +89,5 @@ async fn s64_one_more_than_may_wait_is_refused_at_once(backend: impl Backend) {
     while let Some(answer) = answers.join_next().await {
         answer.unwrap().expect_replay_of(&first, &[]);
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }

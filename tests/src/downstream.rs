@@ -85,7 +85,7 @@ impl Downstream {
     }
 
     /// How many effects there were: executed, not merely asked for.
-    pub async fn effects(&self) -> usize {
+    pub fn effects(&self) -> usize {
         self.effects.load(Ordering::SeqCst)
     }
 

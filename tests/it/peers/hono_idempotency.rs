@@ -23,5 +23,5 @@ async fn hono_idempotency_a_500_after_its_effect_ran_again(backend: impl Backend
     let first = app.send("/fails", "key-1").await;
     assert_eq!(first.status, StatusCode::INTERNAL_SERVER_ERROR);
     app.send("/fails", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }

@@ -18,7 +18,7 @@ async fn idempot_js_a_new_key_with_an_earlier_body_was_refused(backend: impl Bac
     assert_ne!(first.body, second.body);
     app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
     app.send("/charge", "key-2").await.expect_replay_of(&second, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
+    assert_eq!((app.exec(), app.downstream.effects()), (2, 2));
 }
 
 async fn idempot_js_another_path_got_the_first_paths_answer(backend: impl Backend) {
@@ -27,7 +27,7 @@ async fn idempot_js_another_path_got_the_first_paths_answer(backend: impl Backen
     let refused = app.send("/refund", "key-1").await;
     refused.expect_rejection(422, "key-reused");
     assert_ne!(refused.body, first.body);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn idempot_js_the_quoted_and_the_bare_key_conflicted(backend: impl Backend) {
@@ -37,7 +37,7 @@ async fn idempot_js_the_quoted_and_the_bare_key_conflicted(backend: impl Backend
         app.send("/charge", then).await.expect_replay_of(&answer, &[]);
         app.send("/charge", first).await.expect_replay_of(&answer, &[]);
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
+    assert_eq!((app.exec(), app.downstream.effects()), (2, 2));
 }
 
 /// No defect: it had been executed, and running it again would be a guess.

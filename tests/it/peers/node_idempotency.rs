@@ -22,7 +22,7 @@ async fn node_idempotency_an_empty_answer_ran_again_under_the_mark_of_a_replay(b
         app.send("/empty", "key-1").await.expect_replay_of(&no_content, &[]);
         nothing().await.expect_replay_of(&ok, &[]);
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (2, 2));
+    assert_eq!((app.exec(), app.downstream.effects()), (2, 2));
 }
 
 /// An answer comes, whichever verb fails and however; `reply` fails the test if none does.
@@ -42,5 +42,5 @@ async fn node_idempotency_a_store_that_failed_left_the_client_waiting(backend: i
         assert_eq!((answer.status, answer.header("idempotency-status")), (StatusCode::CREATED, Some("unrecorded")));
         app.faults.heal();
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (3, 3));
+    assert_eq!((app.exec(), app.downstream.effects()), (3, 3));
 }

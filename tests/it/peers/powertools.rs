@@ -22,7 +22,7 @@ async fn powertools_an_identical_retry_was_refused_as_another_request(backend: i
         of(app.post("/charge", "key-1"), "2").await.expect_rejection(422, "key-reused");
         of(app.post("/charge", "key-1").body("{}"), "1").await.expect_rejection(422, "key-reused");
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn powertools_a_dead_owner_kept_its_key_in_progress_for_the_retention(backend: impl Backend) {

@@ -34,7 +34,7 @@ async fn draft_i09_a_key_that_is_used_for_another_payload_is_refused(backend: im
         reply(other_payload(&app, "/charge")).await.expect_rejection(422, "key-reused");
     }
     app.send("/charge", "key-1").await.expect_replay_of(&first, &[]);
-    assert_eq!((app.exec(), app.downstream.effects().await), (1, 1));
+    assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
 }
 
 async fn draft_i15_a_first_request_is_processed_as_if_there_were_no_layer(backend: impl Backend) {
@@ -58,7 +58,7 @@ async fn draft_i16_a_retry_gets_the_earlier_answer_success_or_error(backend: imp
         assert_eq!((first.status.as_u16(), first.is_replay()), (status, false));
         app.send(&path, &path).await.expect_replay_of(&first, &[]);
     }
-    assert_eq!((app.exec(), app.downstream.effects().await), (OUTCOMES.len(), OUTCOMES.len()));
+    assert_eq!((app.exec(), app.downstream.effects()), (OUTCOMES.len(), OUTCOMES.len()));
 }
 
 /// The name of a rejection as the last segment of an address, where the default documentation is.
