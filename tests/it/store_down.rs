@@ -1,10 +1,12 @@
 //! A store that fails, and what may be concluded from that.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use idempotency_tests::{App, Backend, Fault, Layer, Verb, on_each_store, patient};
+use idempotency_tests::{App, Backend, Fault, Faults, Layer, Verb, on_each_store, patient};
 use reqwest::StatusCode;
-use tower_idempotency::OnUnavailable;
+use reqwest::header::HeaderMap;
+use tower_idempotency::{OnAbandoned, OnUnavailable, RecordedAnswer, Resolution};
 
 on_each_store!(
     s09_a_lost_claim_reply_is_reclaimed_by_its_owner,
@@ -12,6 +14,7 @@ on_each_store!(
     s12_without_a_store_nothing_runs,
     s12_a_route_that_fails_open_runs_without_a_store,
     s12_a_claim_that_landed_unseen_is_not_free_after_an_unprotected_run,
+    s12_a_route_that_fails_open_does_not_run_what_was_just_resolved,
     s46_a_lost_completion_reply_is_asked_for_again,
     s47_a_store_that_is_down_at_completion_gets_the_answer_later,
 );
@@ -99,6 +102,28 @@ async fn s12_a_claim_that_landed_unseen_is_not_free_after_an_unprotected_run(bac
     other.send("/charge", "key-1").await.expect_rejection(409, "indeterminate");
     assert_eq!((app.exec() + other.exec(), app.downstream.effects()), (1, 1));
     assert_eq!(app.faults.applied(Verb::Release), 0);
+}
+
+/// The store has said that the key was held: after that no route runs it unprotected.
+async fn s12_a_route_that_fails_open_does_not_run_what_was_just_resolved(backend: impl Backend) {
+    let faults = Arc::new(OnceLock::<Faults>::new());
+    let down = Arc::clone(&faults);
+    let resolve = move || {
+        let down = Arc::clone(&down);
+        OnAbandoned::resolve(move |_| {
+            down.get().expect("the application has started").set(Verb::Claim, Fault::Refuse);
+            async {
+                let (status, headers) = (StatusCode::CREATED, HeaderMap::new());
+                Resolution::Completed(RecordedAnswer { status, headers, body: "found".into(), trailers: None })
+            }
+        })
+    };
+    let layer = move |layer: Layer| layer.on_unavailable(OnUnavailable::FailOpen).on_abandoned(resolve());
+    let app = App::on(&backend).layer(layer).start().await;
+    faults.set(app.faults.clone()).expect("set once");
+    app.send("/panic", "key-1").await.expect_rejection(500, "handler-panicked");
+    app.send("/panic", "key-1").await.expect_rejection(503, "store-unavailable");
+    assert_eq!((app.exec(), app.layer.counts().unprotected), (1, 0));
 }
 
 async fn s46_a_lost_completion_reply_is_asked_for_again(backend: impl Backend) {
