@@ -69,9 +69,10 @@ impl<F> FenceGuardLayer<F> {
     /// use tower_idempotency::{ConfigError, FenceGuardLayer, Scope, Secret};
     ///
     /// # fn main() -> Result<(), ConfigError> {
-    /// let guard = || Ok(FenceGuardLayer::new(MemoryFenceStore::new(), Scope::shared(), Secret::random()?));
-    /// assert!(guard()?.retention(Duration::from_secs(72 * 60 * 60)).is_ok());
-    /// assert_eq!(guard()?.retention(Duration::from_secs(59)).err(), Some(ConfigError::FenceRetention));
+    /// let secret = Secret::random()?;
+    /// let guard = || FenceGuardLayer::new(MemoryFenceStore::new(), Scope::shared(), secret.clone());
+    /// assert!(guard().retention(Duration::from_secs(72 * 60 * 60)).is_ok());
+    /// assert_eq!(guard().retention(Duration::from_secs(59)).err(), Some(ConfigError::FenceRetention));
     /// # Ok(())
     /// # }
     /// ```
@@ -96,9 +97,10 @@ impl<F> FenceGuardLayer<F> {
     /// use tower_idempotency::{ConfigError, FenceGuardLayer, Scope, Secret};
     ///
     /// # fn main() -> Result<(), ConfigError> {
-    /// let guard = || Ok(FenceGuardLayer::new(MemoryFenceStore::new(), Scope::shared(), Secret::random()?));
-    /// assert!(guard()?.budget(Duration::from_millis(500)).is_ok());
-    /// assert_eq!(guard()?.budget(Duration::ZERO).err(), Some(ConfigError::ZeroBudget));
+    /// let secret = Secret::random()?;
+    /// let guard = || FenceGuardLayer::new(MemoryFenceStore::new(), Scope::shared(), secret.clone());
+    /// assert!(guard().budget(Duration::from_millis(500)).is_ok());
+    /// assert_eq!(guard().budget(Duration::ZERO).err(), Some(ConfigError::ZeroBudget));
     /// # Ok(())
     /// # }
     /// ```
