@@ -1,6 +1,7 @@
 //! The laws of a store over a line to Redis that breaks all the time. Whoever is told that nobody knows asks again, as
 //! the same owner: then every law holds as over a sound line.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use idempotency_store::conformance::{Fixture, history};
 use idempotency_store::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, ErrorKind,
-    Fence, Grant, Key, Page, Query, Reason, Recorded, RedisStore, Released, Renewed, Resolution, Resolved, Store,
-    StoreError,
+    Fence, ForeignCursor, Grant, Key, Page, Query, Reason, Recorded, RedisStore, Released, Renewed, Resolution,
+    Resolved, Store, StoreError,
 };
 use idempotency_tests::redis_proxy::RedisProxy;
 use idempotency_tests::resp::Command;
@@ -27,10 +28,15 @@ where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut reply = ask().await;
-    while !deadline.is_past() && reply.as_ref().is_err_and(|error| error.kind() != ErrorKind::Corrupt) {
+    while !deadline.is_past() && reply.as_ref().is_err_and(may_pass) {
         reply = ask().await;
     }
     reply
+}
+
+/// Whether the line is to blame, and not what was asked or what stands there.
+fn may_pass(error: &StoreError) -> bool {
+    error.kind() != ErrorKind::Corrupt && !error.source().is_some_and(<dyn Error>::is::<ForeignCursor>)
 }
 
 #[deny(clippy::missing_trait_methods)]
