@@ -20,6 +20,9 @@ use crate::waiting::{Waited, wait};
 /// How often one request asks its resolver, if each time something else happens to the key before the store is told.
 const RESOLUTIONS: usize = 3;
 
+/// How long a claim may take at least after a wait: one that has no time fails at a store that is well.
+const LEAST_CLAIM: Duration = Duration::from_millis(250);
+
 /// A request that asks for its key.
 pub(crate) struct Admission<'a, S> {
     pub(crate) engine: &'a Arc<Engine<S>>,
@@ -122,7 +125,7 @@ impl<S: Store> Admission<'_, S> {
             Waited::InVain => return reject(otherwise),
             Waited::Alone => return reject(Rejection::request_unreadable()),
         };
-        detour.claim_within = until.saturating_duration_since(Instant::now());
+        detour.claim_within = until.saturating_duration_since(Instant::now()).max(LEAST_CLAIM);
         match news {
             News::Completed(completed) => Next::Tell(replay(completed)),
             News::Abandoned if self.settings.on_abandoned.is_refuse() => reject(Rejection::indeterminate()),
@@ -147,13 +150,13 @@ impl<S: Store> Admission<'_, S> {
         }
         detour.asked += 1;
         detour.claim_within = Duration::MAX;
-        let fence = found.fence;
+        let seen = found.seen();
         match resolver.word(self.abandoned(found), self.settings).await {
             Word::Unknown(retry_after) => {
                 self.engine.unresolved(&self.attempt, retry_after);
                 reject(Rejection::unresolved(retry_after))
             }
-            Word::Known(resolution) => match self.engine.resolve(self.attempt, fence, &resolution).await {
+            Word::Known(resolution) => match self.engine.resolve(self.attempt, seen, &resolution).await {
                 Ok(()) => Next::ClaimAgain,
                 Err(unclaimed) => refuse(&unclaimed),
             },

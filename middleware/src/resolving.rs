@@ -5,6 +5,7 @@ use std::time::Duration;
 use idempotency_store::Answer;
 
 use crate::abandoned::{Abandoned, Resolution};
+use crate::headers::AllowList;
 use crate::on_abandoned::Resolver;
 use crate::panic::{Panicked, caught};
 use crate::recorded::{NotKept, RecordedAnswer};
@@ -55,5 +56,6 @@ fn to_record(answer: RecordedAnswer, settings: &Settings) -> Answer {
         return tombstone;
     }
     let headers = settings.allow_list.filter(&answer.headers, answer.trailers.is_some());
-    RecordedAnswer { headers, ..answer }.encode().map_or(tombstone, Answer::Kept)
+    let trailers = answer.trailers.as_ref().map(AllowList::filter_trailers);
+    RecordedAnswer { headers, trailers, ..answer }.encode().map_or(tombstone, Answer::Kept)
 }

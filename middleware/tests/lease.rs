@@ -55,7 +55,7 @@ async fn resolve(setup: &Setup, lease: Lease, resolution: Resolution) {
     // A renewal may come in between: the lease is lapsed again then, and asked again.
     loop {
         setup.clock.advance(LEASE);
-        match setup.store.resolve(lease.key, lease.fence, &resolution, deadline).await.unwrap() {
+        match setup.store.resolve(lease.key, lease.fence.into(), &resolution, deadline).await.unwrap() {
             Resolved::Resolved => return,
             Resolved::Conflict => tokio::task::yield_now().await,
         }

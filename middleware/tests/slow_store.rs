@@ -134,7 +134,7 @@ async fn a_handler_is_not_begun_under_a_lease_that_was_settled_meanwhile() {
     tokio::time::sleep(lease).await;
     let inner = &setup.store.inner;
     let fence = fence_of(inner, key).await;
-    let resolved = inner.resolve(key, fence, &Resolution::NotExecuted, Deadline::after(PATIENCE)).await;
+    let resolved = inner.resolve(key, fence.into(), &Resolution::NotExecuted, Deadline::after(PATIENCE)).await;
     assert_eq!(resolved.unwrap(), Resolved::Resolved);
     assert_eq!(send(&setup.layer, &entries, counted, post("k")).await.body, "run 1");
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
-    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError,
 };
 
 type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -57,13 +57,13 @@ trait DynStore: Send + Sync {
     fn resolve<'a>(
         &'a self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &'a Resolution,
         deadline: Deadline,
     ) -> Reply<'a, Resolved>;
     fn inspect(&self, key: Key, deadline: Deadline) -> Reply<'_, Option<Entry>>;
     fn list<'a>(&'a self, query: &'a Query, deadline: Deadline) -> Reply<'a, Page>;
-    fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Reply<'_, Erased>;
+    fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Reply<'_, Erased>;
     fn ping(&self, deadline: Deadline) -> Reply<'_, ()>;
 }
 
@@ -100,11 +100,11 @@ impl<S: Store> DynStore for S {
     fn resolve<'a>(
         &'a self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &'a Resolution,
         deadline: Deadline,
     ) -> Reply<'a, Resolved> {
-        Box::pin(Store::resolve(self, key, fence, resolution, deadline))
+        Box::pin(Store::resolve(self, key, seen, resolution, deadline))
     }
 
     fn inspect(&self, key: Key, deadline: Deadline) -> Reply<'_, Option<Entry>> {
@@ -115,8 +115,8 @@ impl<S: Store> DynStore for S {
         Box::pin(Store::list(self, query, deadline))
     }
 
-    fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Reply<'_, Erased> {
-        Box::pin(Store::erase(self, key, fence, deadline))
+    fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Reply<'_, Erased> {
+        Box::pin(Store::erase(self, key, seen, deadline))
     }
 
     fn ping(&self, deadline: Deadline) -> Reply<'_, ()> {
@@ -167,11 +167,11 @@ impl Store for BoxStore {
     async fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
-        self.0.resolve(key, fence, resolution, deadline).await
+        self.0.resolve(key, seen, resolution, deadline).await
     }
 
     async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
@@ -182,8 +182,8 @@ impl Store for BoxStore {
         self.0.list(query, deadline).await
     }
 
-    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
-        self.0.erase(key, fence, deadline).await
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.0.erase(key, seen, deadline).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

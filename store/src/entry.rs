@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Fence, Key, Reason, StoreTime, record::Record};
+use crate::{Fence, Key, Reason, Seen, StoreTime, record::Record};
 
 /// Where in its life a key is, at one moment on the store's clock. An absent key has no standing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,6 +37,11 @@ impl Entry {
     /// The fence to give to [`Store::resolve`](crate::Store::resolve) or [`Store::erase`](crate::Store::erase).
     pub const fn fence(&self) -> Fence {
         self.record.fence
+    }
+
+    /// The same with the time, so that nothing is decided about a key that has changed since.
+    pub const fn seen(&self) -> Seen {
+        Seen { fence: self.record.fence, since: Some(self.record.since) }
     }
 
     /// Why an owner gave up, if one has said so.

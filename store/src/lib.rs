@@ -274,5 +274,5 @@ pub use store::{Store, Transact};
 pub use time::{Clock, Deadline, ManualClock, SteadyClock, StoreTime};
 pub use verbs::{
     Abandoned, Checkpointed, Claim, Claimed, Erased, Indeterminate, Loss, OnAbandoned, Reason, Recorded, Released,
-    Renewed, Resolution, Resolved,
+    Renewed, Resolution, Resolved, Seen,
 };

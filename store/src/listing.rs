@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::record::{Record, State};
-use crate::{Fence, Key, Reason, Standing, StoreTime};
+use crate::{Fence, Key, Reason, Seen, Standing, StoreTime};
 
 /// Which keys to list, from where, and how many at a time.
 ///
@@ -106,6 +106,12 @@ impl Listed {
             expires_in: record.expires_at().since(now),
             answer_len,
         }
+    }
+
+    /// What to give to [`Store::resolve`](crate::Store::resolve) or [`Store::erase`](crate::Store::erase), so that nothing is
+    /// decided about a key that has changed since.
+    pub const fn seen(&self) -> Seen {
+        Seen { fence: self.fence, since: Some(self.since) }
     }
 
     /// The same of a record that was read without its payload, which has this length.

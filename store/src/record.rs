@@ -13,8 +13,8 @@ use std::time::Duration;
 pub use crate::state::{RELEASED_TOMBSTONE, Record, State};
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Entry, Erased, Fence, Fingerprint, Grant,
-    Key, Loss, OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, Standing, StoreTime,
-    Terms,
+    Key, Loss, OnAbandoned, Owner, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Standing,
+    StoreTime, Terms,
 };
 
 /// A caller's high-water that is further ahead of the store's clock than this is not spread to other keys.
@@ -259,14 +259,8 @@ pub fn abandon(current: Option<&Record>, now: StoreTime, grant: &Grant, reason: 
 }
 
 /// Settles an indeterminate key, if it still is the one that was looked at.
-pub fn resolve(
-    current: Option<&Record>,
-    now: StoreTime,
-    fence: Fence,
-    resolution: &Resolution,
-) -> Transition<Resolved> {
-    let indeterminate =
-        live(current, now).filter(|record| record.indeterminate(now).is_some() && record.fence == fence);
+pub fn resolve(current: Option<&Record>, now: StoreTime, seen: Seen, resolution: &Resolution) -> Transition<Resolved> {
+    let indeterminate = live(current, now).filter(|record| record.indeterminate(now).is_some() && record.is_as(seen));
     let Some(record) = indeterminate else {
         return Transition::keep(Resolved::Conflict);
     };
@@ -288,18 +282,19 @@ pub fn inspect(current: Option<&Record>, now: StoreTime, key: Key) -> Transition
 
 /// Forgets a key that nobody runs, if it still is the one that was looked at. What stays for a minute is a tombstone with
 /// its fence, of no owner: what the last owner sent before cannot settle the key any more.
-pub fn erase(current: Option<&Record>, now: StoreTime, fence: Fence) -> Transition<Erased> {
+pub fn erase(current: Option<&Record>, now: StoreTime, seen: Seen) -> Transition<Erased> {
     let Some(record) = live(current, now) else {
         return Transition::keep(Erased::Absent);
     };
     match record.standing(now) {
-        _ if record.fence != fence => Transition::keep(Erased::Conflict),
+        _ if record.fence != seen.fence => Transition::keep(Erased::Conflict),
         Standing::InFlight => Transition::keep(Erased::InFlight { remaining: record.remaining(now) }),
         Standing::Released if record.owner == Owner::NOBODY => Transition::keep(Erased::Erased),
+        _ if !record.is_as(seen) => Transition::keep(Erased::Conflict),
         _ => {
             let nobodys =
                 Attempt { key: Key::new([0; 32]), owner: Owner::NOBODY, fingerprint: Fingerprint::new([0; 32]) };
-            Transition::put(Record { fence, ..tombstone(now, &nobodys, None) }, Erased::Erased)
+            Transition::put(Record { fence: record.fence, ..tombstone(now, &nobodys, None) }, Erased::Erased)
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Answer, Attempt, Checkpoint, Completed, Fence, Fingerprint, Grant, Indeterminate, Loss, Owner, Reason, Standing,
-    StoreTime, Terms,
+    Answer, Attempt, Checkpoint, Completed, Fence, Fingerprint, Grant, Indeterminate, Loss, Owner, Reason, Seen,
+    Standing, StoreTime, Terms,
 };
 
 /// How long a released key refuses delayed packets of the attempt that released it.
@@ -112,9 +112,19 @@ impl Record {
             fence: self.fence,
             attempts: self.attempts,
             reason: self.reason(),
+            since: self.since,
             quiet_for: now.since(self.since),
             checkpoint: checkpoint.clone(),
         })
+    }
+
+    /// Whether nothing has happened to the key since it was seen like this.
+    ///
+    /// A server that derives `since` from a remaining expiry does so to the millisecond. Whatever happens to a lapsed or
+    /// settled key moves it by more than this.
+    pub(crate) fn is_as(&self, seen: Seen) -> bool {
+        const TOLERANCE: Duration = Duration::from_millis(5);
+        self.fence == seen.fence && seen.since.is_none_or(|since| self.since <= since.after(TOLERANCE))
     }
 
     /// How the key stands for an attempt that does not hold it.

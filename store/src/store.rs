@@ -8,7 +8,7 @@ use crate::listing::{page_of, scan_of};
 use crate::record::{self, Record, Transition};
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
-    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Scanned, StoreError, StoreTime,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Scanned, Seen, StoreError, StoreTime,
 };
 
 /// Where idempotency keys are kept.
@@ -83,12 +83,12 @@ pub trait Store: Send + Sync + 'static {
     /// The last owner, should it come back, is told of its loss, with the answer that stands. After *not executed* a
     /// tombstone does so for a minute; an owner that comes back later still and finds no record writes its answer.
     ///
-    /// Compare-and-set on the fence, and not idempotent: whoever asks again after a reply that was lost is told of a
+    /// Compare-and-set on what was [`Seen`], and not idempotent: whoever asks again after a reply that was lost is told of a
     /// conflict. [`Store::inspect`] shows how the key stands.
     fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Resolved, StoreError>> + Send;
@@ -119,12 +119,12 @@ pub trait Store: Send + Sync + 'static {
     /// tombstone with the fence and nothing else, so that fences go on growing, and what the last owner sent before the
     /// erasure settles nothing after it. An owner that comes back later than that and finds no record writes its answer.
     ///
-    /// Compare-and-set on the fence. Asked again, it gives the same reply as long as the tombstone lasts and nobody has
+    /// Compare-and-set on what was [`Seen`]. Asked again, it gives the same reply as long as the tombstone lasts and nobody has
     /// claimed the key.
     fn erase(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Erased, StoreError>> + Send;
 
@@ -234,12 +234,12 @@ impl<T: Transact> Store for T {
     async fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
         let resolution = resolution.clone();
-        self.transact(key, deadline, move |current, now| record::resolve(current, now, fence, &resolution)).await
+        self.transact(key, deadline, move |current, now| record::resolve(current, now, seen, &resolution)).await
     }
 
     async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
@@ -251,8 +251,8 @@ impl<T: Transact> Store for T {
         Ok(page_of(query, limit, self.scan(after, limit, deadline).await?))
     }
 
-    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
-        self.transact(key, deadline, move |current, now| record::erase(current, now, fence)).await
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.transact(key, deadline, move |current, now| record::erase(current, now, seen)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {
@@ -303,11 +303,11 @@ impl<S: Store> Store for Arc<S> {
     async fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
-        S::resolve(self, key, fence, resolution, deadline).await
+        S::resolve(self, key, seen, resolution, deadline).await
     }
 
     async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
@@ -318,8 +318,8 @@ impl<S: Store> Store for Arc<S> {
         S::list(self, query, deadline).await
     }
 
-    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
-        S::erase(self, key, fence, deadline).await
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        S::erase(self, key, seen, deadline).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{Answer, Attempt, Checkpoint, Completed, Fence, Grant, Terms};
+use crate::{Answer, Attempt, Checkpoint, Completed, Fence, Grant, StoreTime, Terms};
 
 /// Asking for a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +66,8 @@ pub struct Indeterminate {
     pub fence: Fence,
     /// How many attempts were granted the key.
     pub attempts: u32,
+    /// When the key was last claimed, renewed or marked, on the store's clock.
+    pub since: StoreTime,
     /// Why the owner gave up; `None` if it did not say so: its lease lapsed.
     pub reason: Option<Reason>,
     /// How long ago, on the store's clock, the key was last claimed, renewed or marked. Whether an effect of the last owner
@@ -73,6 +75,34 @@ pub struct Indeterminate {
     pub quiet_for: Duration,
     /// What an owner noted last.
     pub checkpoint: Option<Checkpoint>,
+}
+
+impl Indeterminate {
+    /// What to give to [`Store::resolve`](crate::Store::resolve) or [`Store::erase`](crate::Store::erase), so that nothing is
+    /// settled that has changed since.
+    pub const fn seen(&self) -> Seen {
+        Seen { fence: self.fence, since: Some(self.since) }
+    }
+}
+
+/// A key as it was seen by somebody who decides about it, and what has to be unchanged for the decision to count.
+///
+/// An owner that was stopped may come back, renew its lapsed lease and act, without a new fence. So the fence alone does
+/// not tell that nothing has happened; the time does. [`Indeterminate::seen`], [`Entry::seen`](crate::Entry::seen) and
+/// [`Listed::seen`](crate::Listed::seen) have both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// The fence of the last owner.
+    pub fence: Fence,
+    /// When the key was last claimed, renewed or settled; `None` leaves that out of account.
+    pub since: Option<StoreTime>,
+}
+
+impl From<Fence> for Seen {
+    /// The fence alone: whatever its owner has done meanwhile is left out of account.
+    fn from(fence: Fence) -> Self {
+        Self { fence, since: None }
+    }
 }
 
 /// How the key stands when a verb finds that its caller does not hold it any more.

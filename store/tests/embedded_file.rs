@@ -225,7 +225,7 @@ async fn a_damaged_record_is_neither_executed_nor_overwritten() {
         assert_eq!(kinds, [ErrorKind::Corrupt; 4], "byte {at}");
         // Nor can an operator make it go away by mistake. It is counted in a listing, and does not end it.
         assert_eq!(store.inspect(key, soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
-        assert_eq!(store.erase(key, grant.fence, soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(store.erase(key, grant.fence.into(), soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
         let page = store.list(&Query::default(), soon()).await.unwrap();
         assert_eq!((page.entries.len(), page.unreadable), (1, 1), "byte {at}");
         // The rest of the file serves on.

@@ -26,7 +26,10 @@ const LEASE: Duration = Duration::from_secs(30);
 async fn resolve_as_not_executed(app: &App) -> Resolved {
     let lease = app.runs()[0].lease.unwrap();
     let deadline = Deadline::after(Duration::from_secs(10));
-    app.store.resolve(lease.key, lease.fence, &idempotency_store::Resolution::NotExecuted, deadline).await.unwrap()
+    app.store
+        .resolve(lease.key, lease.fence.into(), &idempotency_store::Resolution::NotExecuted, deadline)
+        .await
+        .unwrap()
 }
 
 /// The layer renews at a third of the lease, in real time; between two renewals nearly a whole lease passes for the store,

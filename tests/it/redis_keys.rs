@@ -48,7 +48,7 @@ async fn a_listing_passes_over_what_is_not_a_record() {
         let key = claim(key).attempt.key;
         assert_eq!(own.store.inspect(key, soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
         let fence = idempotency_store::Fence::new(1);
-        assert_eq!(own.store.erase(key, fence, soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(own.store.erase(key, fence.into(), soon()).await.unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
 
@@ -102,7 +102,7 @@ async fn a_look_is_one_command_and_writes_nothing() {
     own.store.list(&Query::default(), soon()).await.unwrap();
     // Other verbs would set the expiry again on their way.
     assert_eq!((own.server.get(&name).await, own.server.pttl(&name).await), (before, -1));
-    assert_eq!(own.store.erase(key, grant.fence, soon()).await.unwrap(), Erased::Erased);
+    assert_eq!(own.store.erase(key, grant.fence.into(), soon()).await.unwrap(), Erased::Erased);
     let left = own.server.pttl(&name).await;
     assert!((1..=60_000).contains(&left), "a tombstone lasts a minute, not {left} ms");
 }

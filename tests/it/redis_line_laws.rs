@@ -10,7 +10,7 @@ use idempotency_store::conformance::{Fixture, history};
 use idempotency_store::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, ErrorKind,
     Fence, ForeignCursor, Grant, Key, Page, Query, Reason, Recorded, RedisStore, Released, Renewed, Resolution,
-    Resolved, Store, StoreError,
+    Resolved, Seen, Store, StoreError,
 };
 use idempotency_tests::redis_proxy::RedisProxy;
 use idempotency_tests::resp::Command;
@@ -73,13 +73,13 @@ impl Store for Persistent {
     async fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
         // It has no owner to be asked again as: who lost its reply is told of a conflict, rightly.
         self.1.store(true, Ordering::SeqCst);
-        let resolved = persist(deadline, || self.0.resolve(key, fence, resolution, deadline)).await;
+        let resolved = persist(deadline, || self.0.resolve(key, seen, resolution, deadline)).await;
         self.1.store(false, Ordering::SeqCst);
         resolved
     }
@@ -92,8 +92,8 @@ impl Store for Persistent {
         persist(deadline, || self.0.list(query, deadline)).await
     }
 
-    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
-        persist(deadline, || self.0.erase(key, fence, deadline)).await
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        persist(deadline, || self.0.erase(key, seen, deadline)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

@@ -24,7 +24,7 @@ async fn s63_an_answer_of_a_newer_version_is_neither_served_nor_run_again(backen
     for (key, newer) in [("kept", Answer::Kept(Bytes::from_static(NEWER))), ("note", Answer::NotKept(NEWER.into()))] {
         app.send("/panic", key).await.expect_rejection(500, "handler-panicked");
         let lease = app.runs().last().unwrap().lease.unwrap();
-        let resolved = app.store.resolve(lease.key, lease.fence, &Resolution::Completed(newer), soon()).await;
+        let resolved = app.store.resolve(lease.key, lease.fence.into(), &Resolution::Completed(newer), soon()).await;
         assert_eq!(resolved.unwrap(), Resolved::Resolved);
         let exec = app.exec();
         for _ in 0..2 {

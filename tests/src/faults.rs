@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use idempotency_store::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
-    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError,
 };
 
 use crate::{Count, Gate, within};
@@ -238,11 +238,11 @@ impl<S: Store> Store for Faulty<S> {
     async fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
-        self.call(Verb::Resolve, self.store.resolve(key, fence, resolution, deadline)).await
+        self.call(Verb::Resolve, self.store.resolve(key, seen, resolution, deadline)).await
     }
 
     async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
@@ -253,8 +253,8 @@ impl<S: Store> Store for Faulty<S> {
         self.call(Verb::List, self.store.list(query, deadline)).await
     }
 
-    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
-        self.call(Verb::Erase, self.store.erase(key, fence, deadline)).await
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.call(Verb::Erase, self.store.erase(key, seen, deadline)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

@@ -138,13 +138,13 @@ async fn act(store: &BoxStore, command: Command) -> Result<bool, Failure> {
         Command::Inspect { key } => inspect(store, key).await,
         Command::Resolve { key, fence, not_executed: _ } => {
             let fence = Fence::new(fence);
-            let resolved = store.resolve(key.0, fence, &Resolution::NotExecuted, soon()).await;
+            let resolved = store.resolve(key.0, fence.into(), &Resolution::NotExecuted, soon()).await;
             let resolved = resolved.map_err(Failure::runtime)? == Resolved::Resolved;
             tell(key, if resolved { "resolved" } else { "conflict" })?;
             Ok(resolved)
         }
         Command::Erase { key, fence } => {
-            let erased = store.erase(key.0, Fence::new(fence), soon()).await.map_err(Failure::runtime)?;
+            let erased = store.erase(key.0, Fence::new(fence).into(), soon()).await.map_err(Failure::runtime)?;
             tell(
                 key,
                 match erased {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::retry_after::retry_after;
 use crate::body::{End, ResponseBody, gather};
-use crate::headers::IDEMPOTENT_REPLAYED;
+use crate::headers::{IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED};
 
 /// `Stripe-Should-Retry: true` or `false`: the server's own word on whether to ask again.
 const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// It was recorded; asking again gives the same.
     pub(super) replayed: bool,
+    /// It ran without a store; asking again would run it again.
+    pub(super) unprotected: bool,
     /// What the server says itself about asking again.
     pub(super) advice: Option<bool>,
     pub(super) retry_after: Option<Duration>,
@@ -43,6 +45,7 @@ impl Answer {
         Self {
             status,
             replayed: is(headers, &IDEMPOTENT_REPLAYED, "true"),
+            unprotected: is(headers, &IDEMPOTENCY_STATUS, "unprotected"),
             advice: match () {
                 () if is(headers, &STRIPE_SHOULD_RETRY, "true") => Some(true),
                 () if is(headers, &STRIPE_SHOULD_RETRY, "false") => Some(false),

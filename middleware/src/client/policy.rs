@@ -25,8 +25,8 @@ enum Verdict {
 
 fn judge(answer: &Answer) -> Verdict {
     let failed = answer.status.is_client_error() || answer.status.is_server_error();
-    // A recorded answer is what every retry gets; no advice can change that.
-    if !failed || answer.replayed {
+    // A recorded answer is what every retry gets; what ran unprotected would run again. No advice can change either.
+    if !failed || answer.replayed || answer.unprotected {
         return Verdict::Final;
     }
     match answer.advice {
@@ -161,7 +161,7 @@ mod tests {
 
     fn answer(status: u16) -> Answer {
         let status = StatusCode::from_u16(status).expect("a status");
-        Answer { status, replayed: false, advice: None, retry_after: None, problem: None }
+        Answer { status, replayed: false, unprotected: false, advice: None, retry_after: None, problem: None }
     }
 
     fn course(policy: RetryPolicy) -> (Course, Instant) {
@@ -215,6 +215,14 @@ mod tests {
                 let replay = Answer { replayed: true, advice, retry_after: Some(seconds(1)), ..answer(status) };
                 assert_eq!(judge(&replay), Verdict::Final, "{status}");
             }
+        }
+    }
+
+    #[test]
+    fn what_ran_unprotected_is_final_whatever_it_says() {
+        for advice in [None, Some(true)] {
+            let unprotected = Answer { unprotected: true, advice, retry_after: Some(seconds(1)), ..answer(503) };
+            assert_eq!(judge(&unprotected), Verdict::Final);
         }
     }
 

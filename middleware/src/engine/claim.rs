@@ -56,7 +56,7 @@ impl<S: Store> Engine<S> {
                 tokio::time::sleep(delay).await;
                 continue;
             }
-            let unclaimed = self.unclaimed(&error, attempt, fails_open());
+            let unclaimed = self.unclaimed(&error, attempt, !self.tracker.is_closed() && fails_open());
             if may_be_applied && unclaimed != Unclaimed::Unprotected {
                 self.release_in_background(attempt, None);
             }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use idempotency_store::{Attempt, Fence, Key, Resolution, Resolved, Store};
+use idempotency_store::{Attempt, Key, Resolution, Resolved, Seen, Store};
 
 use super::claim::unclaimed;
 use super::rooms::Rooms;
@@ -39,17 +39,12 @@ impl<S: Store> Engine<S> {
         self.resolvers.keys().contains(key)
     }
 
-    /// Tells the store what became of an attempt that was seen with this fence. Whether it took that or found that
+    /// Tells the store what became of an attempt that was seen like this. Whether it took that or found that
     /// something else had happened, the next claim tells.
     ///
     /// Cancel safety: as the store's own verb.
-    pub(crate) async fn resolve(
-        &self,
-        attempt: Attempt,
-        fence: Fence,
-        resolution: &Resolution,
-    ) -> Result<(), Unclaimed> {
-        let ask = |until| self.store.resolve(attempt.key, fence, resolution, until);
+    pub(crate) async fn resolve(&self, attempt: Attempt, seen: Seen, resolution: &Resolution) -> Result<(), Unclaimed> {
+        let ask = |until| self.store.resolve(attempt.key, seen, resolution, until);
         match self.insist(self.verb_deadline(), ask).await {
             Ok(Resolved::Resolved) => tracing::info!(key = ?attempt.key, ?resolution, "an abandoned key is resolved"),
             Ok(Resolved::Conflict) => tracing::info!(key = ?attempt.key, "an abandoned key was settled meanwhile"),

@@ -40,6 +40,11 @@ impl Tracker {
         self.state().closed = true;
     }
 
+    /// Whether nothing new may start.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
     /// Registers work that may come to claim a key, unless the process is shutting down.
     pub(super) fn begin(self: &Arc<Self>) -> Option<Running> {
         let mut state = self.state();

@@ -10,7 +10,7 @@ use super::Fixture;
 use crate::{
     Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Completion, Deadline, Entry,
     Erased, Fence, Fingerprint, Grant, Indeterminate, Key, OnAbandoned, Owner, Reason, Recorded, Released, Renewed,
-    Resolution, Resolved, Retention, Store, StoreError, Terms,
+    Resolution, Resolved, Retention, Seen, Store, StoreError, Terms,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -163,16 +163,16 @@ impl<F: Fixture> Case<F> {
         answered("abandon", self.store().abandon(grant, Reason::Panic, soon()).await)
     }
 
-    pub(super) async fn resolve(&self, fence: Fence, resolution: &Resolution) -> Resolved {
-        answered("resolve", self.store().resolve(self.key, fence, resolution, soon()).await)
+    pub(super) async fn resolve(&self, seen: impl Into<Seen>, resolution: &Resolution) -> Resolved {
+        answered("resolve", self.store().resolve(self.key, seen.into(), resolution, soon()).await)
     }
 
     pub(super) async fn inspect(&self) -> Option<Entry> {
         answered("inspect", self.store().inspect(self.key, soon()).await)
     }
 
-    pub(super) async fn erase(&self, fence: Fence) -> Erased {
-        answered("erase", self.store().erase(self.key, fence, soon()).await)
+    pub(super) async fn erase(&self, seen: impl Into<Seen>) -> Erased {
+        answered("erase", self.store().erase(self.key, seen.into(), soon()).await)
     }
 
     /// What a new arrival is told of a key that nobody knows about.

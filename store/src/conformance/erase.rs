@@ -116,3 +116,13 @@ pub async fn a_late_erasure_takes_no_other_answer<F: Fixture>() {
     assert_eq!(case.erase(old.fence).await, Erased::Conflict);
     assert_eq!(case.replayed().await.answer, answer("next"));
 }
+
+/// Seen lapsed, then completed by the owner: the answer came after the look, and is not erased by what was decided then.
+pub async fn erase_of_a_key_that_was_completed_since_conflicts<F: Fixture>() {
+    let (case, grant) = Case::<F>::started().await;
+    case.lapse().await;
+    let seen = case.unknown().await.seen();
+    assert_eq!(case.complete(&grant, "late").await, Recorded::Recorded);
+    assert_eq!(case.erase(seen).await, Erased::Conflict);
+    assert_eq!(case.replayed().await.answer, answer("late"));
+}

@@ -273,6 +273,7 @@ macro_rules! conformance {
                 resolve_releases_what_did_not_run,
                 resolve_needs_the_fence_that_was_seen,
                 resolve_of_a_key_in_flight_conflicts,
+                resolve_of_a_key_that_its_owner_touched_conflicts,
                 resolve_after_a_takeover_conflicts,
                 resolve_needs_an_indeterminate_key,
                 a_late_completion_learns_that_another_answer_stands,
@@ -299,6 +300,7 @@ macro_rules! conformance {
                 erase_forgets_a_released_key,
                 erase_leaves_a_key_in_flight_alone,
                 erase_needs_the_fence_that_was_seen,
+                erase_of_a_key_that_was_completed_since_conflicts,
                 erasing_again_is_erased,
                 a_late_erasure_takes_no_other_answer,
             }

@@ -100,3 +100,19 @@ pub async fn a_late_completion_learns_that_another_answer_stands<F: Fixture>() {
         "an answer that may have been replayed must never change"
     );
 }
+
+/// Seen lapsed, then renewed by an owner that came back and gave up again: what was found out before counts no more, and the
+/// fence does not tell.
+pub async fn resolve_of_a_key_that_its_owner_touched_conflicts<F: Fixture>() {
+    for resolution in [it_ran(), Resolution::NotExecuted] {
+        let (case, grant) = Case::<F>::started().await;
+        case.lapse().await;
+        let seen = case.unknown().await.seen();
+        assert_eq!(case.renew(&grant).await, Renewed::Held);
+        case.abandon(&grant).await;
+        assert_eq!(case.unknown().await.fence, seen.fence, "it looks the same");
+        assert_eq!(case.resolve(seen, &resolution).await, Resolved::Conflict);
+        let seen = case.unknown().await.seen();
+        assert_eq!(case.resolve(seen, &resolution).await, Resolved::Resolved, "seen as it is now");
+    }
+}

@@ -54,14 +54,14 @@ use crate::codec;
 use crate::record::{self, Record, Transition};
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
-    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Store, StoreError, StoreTime,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError, StoreTime,
 };
 use claim::Unsettled;
 use failure::{sort, spoils_connection};
 use greeting::micros_of;
 use link::{Link, Live};
 use script::{Script, Scripts, ask};
-use value::{Seen, Snapshot};
+use value::{Found, Snapshot};
 
 pub use config::{RedisConfig, RedisConfigError};
 pub use greeting::RedisConnectError;
@@ -249,7 +249,7 @@ impl RedisStore {
         &self,
         key: &Key,
         snapshot: &Snapshot,
-        seen: &Seen,
+        seen: &Found,
         record: &Record,
         may_fill: bool,
         deadline: Deadline,
@@ -338,11 +338,11 @@ impl Store for RedisStore {
     async fn resolve(
         &self,
         key: Key,
-        fence: Fence,
+        seen: Seen,
         resolution: &Resolution,
         deadline: Deadline,
     ) -> Result<Resolved, StoreError> {
-        let resolve = |current: Option<&Record>, now| record::resolve(current, now, fence, resolution);
+        let resolve = |current: Option<&Record>, now| record::resolve(current, now, seen, resolution);
         self.transact(&key, true, deadline, resolve).await
     }
 
@@ -356,8 +356,8 @@ impl Store for RedisStore {
         self.list_keys(query, deadline).await
     }
 
-    async fn erase(&self, key: Key, fence: Fence, deadline: Deadline) -> Result<Erased, StoreError> {
-        self.transact(&key, true, deadline, |current, now| record::erase(current, now, fence)).await
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.transact(&key, true, deadline, |current, now| record::erase(current, now, seen)).await
     }
 
     async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {

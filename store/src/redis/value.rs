@@ -43,7 +43,7 @@ pub(super) struct Snapshot {
 }
 
 /// The record of a snapshot, with `since` as the server's expiry has it.
-pub(super) struct Seen {
+pub(super) struct Found {
     pub(super) record: Option<Record>,
     /// The key's expiry is not one that was ever set here. Its lease counts as fresh, and the expiry must be set again.
     pub(super) expiry_lost: bool,
@@ -51,13 +51,13 @@ pub(super) struct Seen {
 
 impl Snapshot {
     /// Judges the age of the record, for every verb alike.
-    pub(super) fn read(&self, key: &Key) -> Result<Seen, CodecError> {
+    pub(super) fn read(&self, key: &Key) -> Result<Found, CodecError> {
         let Some(value) = &self.value else {
-            return Ok(Seen { record: None, expiry_lost: false });
+            return Ok(Found { record: None, expiry_lost: false });
         };
         let record = read(key, value)?;
         let (since, expiry_lost) = since(&record, self.left, self.now);
-        Ok(Seen { record: Some(Record { since, ..record }), expiry_lost })
+        Ok(Found { record: Some(Record { since, ..record }), expiry_lost })
     }
 }
 

@@ -228,9 +228,10 @@ impl<S: Store> Turn<'_, S> {
         let resolution =
             if ran { Resolution::Completed(Answer::Kept("resolved".into())) } else { Resolution::NotExecuted };
         let key = self.attempt.key;
-        let store = self.store.resolve(key, fence.store, &resolution, soon()).await.map_err(|error| failed(&error))?;
+        let store =
+            self.store.resolve(key, fence.store.into(), &resolution, soon()).await.map_err(|error| failed(&error))?;
         let before = place.record.clone();
-        let model = place.model(record::resolve(before.as_ref(), self.now, fence.model, &resolution));
+        let model = place.model(record::resolve(before.as_ref(), self.now, fence.model.into(), &resolution));
         match (store, resolution) {
             (Resolved::Resolved, Resolution::NotExecuted) => place.watch.freed(),
             (Resolved::Resolved, Resolution::Completed(answer)) => {
@@ -251,8 +252,9 @@ impl<S: Store> Turn<'_, S> {
     }
 
     async fn erase(&self, place: &mut Place, fence: Pair<Fence>) -> Outcome {
-        let store = self.store.erase(self.attempt.key, fence.store, soon()).await.map_err(|error| failed(&error))?;
-        let model = place.model(record::erase(place.record.clone().as_ref(), self.now, fence.model));
+        let store =
+            self.store.erase(self.attempt.key, fence.store.into(), soon()).await.map_err(|error| failed(&error))?;
+        let model = place.model(record::erase(place.record.clone().as_ref(), self.now, fence.model.into()));
         if store == Erased::Erased {
             place.watch.erased();
         }
