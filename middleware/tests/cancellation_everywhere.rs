@@ -277,7 +277,9 @@ fn runtime() -> Runtime {
 #[test]
 fn a_runtime_may_end_at_any_step_where_no_plain_answer_is_recorded() {
     for path in PATHS {
-        for steps in 0..100 {
+        // How many steps an answer takes is drawn at random: the pauses between two tries at a store that is down are.
+        for steps in 0.. {
+            assert!(steps < 1_000, "{path:?} is never answered");
             let (world, living, dying) = (World::new(path), runtime(), runtime());
             living.block_on(world.prepare());
             let answered = dying.block_on(async {
@@ -300,7 +302,10 @@ fn a_runtime_may_end_at_any_step_where_no_plain_answer_is_recorded() {
                 _ => false,
             };
             assert!(allowed, "{path:?} after {steps} steps: {standings:?}");
-            assert!(steps < 99 || answered, "{path:?} is never answered");
+            if answered {
+                assert!(steps > 5, "the runtime was to end in the middle: {path:?}");
+                break;
+            }
         }
     }
 }
