@@ -251,7 +251,9 @@ mod time;
 mod verbs;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisConfig, RedisConfigError, RedisConnectError, RedisStore};
+pub use self::redis::{
+    Durability, OnUnreplicated, RedisConfig, RedisConfigError, RedisConnectError, RedisCounts, RedisStore, Scripting,
+};
 pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed, Completion};
 pub use boxed::BoxStore;
 #[cfg(feature = "embedded")]

@@ -1,20 +1,24 @@
 //! The claim: one plain command, and a closer look in the rare cases.
+//!
+//! Whatever grants a key - a first claim, a take-over, a claim over a tombstone, an owner's claim whose reply was lost - is a
+//! write on the lane, and counts when it is as durable as it has to be.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::aio::MultiplexedConnection;
-use redis::{RedisError, Value, cmd};
+use redis::{RedisError, Value};
 
 use super::failure::{refuses_writes, sort};
-use super::link::Live;
-use super::script::ask;
+use super::line::Via;
+use super::transact::{NotDurable, Wants, millis};
 use super::value::life;
-use super::{NAME, Nonsense, RedisStore, millis, value};
+use super::{NAME, Nonsense, OnUnreplicated, RedisStore, value};
 use crate::record::{self, Record, State};
-use crate::{Claim, Claimed, Deadline, DeadlinePassed, ErrorKind, Fence, Owner, StoreError, StoreTime};
+use crate::{
+    Claim, Claimed, Deadline, DeadlinePassed, ErrorKind, Fence, Grant, Owner, Released, Store, StoreError, StoreTime,
+};
 
 /// How long the server's clock may take to be read, after this process was suspended.
 const CLOCK_READ: Duration = Duration::from_secs(1);
@@ -23,12 +27,13 @@ impl RedisStore {
     /// Takes the key, or says what stands there.
     pub(super) async fn claim_key(&self, claim: &Claim, deadline: Deadline) -> Result<Claimed, StoreError> {
         let owner = claim.attempt.owner;
-        let live = self.0.link.live(deadline).await?;
-        if self.0.link.clock.has_gap() && !self.0.link.calibrate(&live, CLOCK_READ.min(deadline.remaining())).await {
+        let name = self.name_of(&claim.attempt.key);
+        let (link, live) = self.0.topology.live(&name, deadline).await?;
+        if link.clock.has_gap() && !link.calibrate(&live, CLOCK_READ.min(deadline.remaining())).await {
             return Err(StoreError::not_applied(NAME, DeadlinePassed));
         }
-        let first = self.first_record(claim, self.0.link.clock.now());
-        let claimed = self.take_or_look(claim, &first, &live, deadline).await;
+        let first = self.first_record(claim, link.clock.now());
+        let claimed = self.take_or_look(claim, &name, &first, deadline).await;
         match &claimed {
             Err(error) if error.kind() == ErrorKind::Unknown => self.0.unsettled.remember(owner, first.fence),
             _ => self.0.unsettled.forget(owner),
@@ -49,21 +54,26 @@ impl RedisStore {
     async fn take_or_look(
         &self,
         claim: &Claim,
+        name: &str,
         first: &Record,
-        live: &Live,
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
-        let key = &claim.attempt.key;
-        let mut set = cmd("SET");
-        set.arg(self.name_of(key))
-            .arg(value::write(key, first))
-            .arg("NX")
-            .arg("GET")
-            .arg("PX")
-            .arg(millis(life(first)));
-        let call = |mut connection: MultiplexedConnection| async move { ask(&mut connection, &set).await };
-        match self.send_on(live, deadline, call).await? {
-            Ok(Value::Nil) => Ok(Claimed::Acquired { grant: first.grant(claim.attempt), checkpoint: None }),
+        // While claims are not acknowledged, what needs no write does not wait behind those that do.
+        if self.0.shared.counts.is_degraded()
+            && let Some(known) = self.look_first(claim, deadline).await?
+        {
+            return Ok(known);
+        }
+        let (record, life) = (value::write(&claim.attempt.key, first), millis(life(first)));
+        let call_arguments = [&record[..], life.as_bytes()];
+        let call = self.0.shared.scripts.claim(name, &call_arguments);
+        let sent = self.0.topology.send(name, &call, Via::Lane(|reply| *reply == Value::Nil), deadline).await?;
+        match sent.reply {
+            Ok(Value::Nil) => {
+                let grant = first.grant(claim.attempt);
+                self.0.shared.counts.acknowledged(sent.is_acknowledged);
+                self.granted(Claimed::Acquired { grant, checkpoint: None }, sent.is_acknowledged, deadline).await
+            }
             Ok(Value::BulkString(stood)) => self.look(claim, &Bytes::from(stood), deadline).await,
             Ok(_) => Err(StoreError::unknown(NAME, Nonsense)),
             Err(error) if refuses_writes(&error) => self.look_without_writing(claim, error, deadline).await,
@@ -76,10 +86,49 @@ impl RedisStore {
         let key = &claim.attempt.key;
         let record = value::read(key, stood).map_err(|error| StoreError::corrupt(NAME, error))?;
         // Its age does not matter, so any time will do: the one at which it was written.
-        match record.state {
-            State::Completed(_) => Ok(record::claim(Some(&record), record.since, claim).reply),
-            _ => self.transact(key, false, deadline, |current, now| record::claim(current, now, claim)).await,
+        if let State::Completed(_) = record.state {
+            return Ok(record::claim(Some(&record), record.since, claim).reply);
         }
+        let transacted = self.transact(key, Wants::Grant, deadline, |current, now| record::claim(current, now, claim));
+        let (claimed, is_acknowledged) = transacted.await?;
+        self.granted(claimed, is_acknowledged, deadline).await
+    }
+
+    /// A grant that is not as durable as it has to be is given back: nothing has run under it.
+    async fn granted(
+        &self,
+        claimed: Claimed,
+        is_acknowledged: bool,
+        deadline: Deadline,
+    ) -> Result<Claimed, StoreError> {
+        let Claimed::Acquired { grant, .. } = &claimed else { return Ok(claimed) };
+        if is_acknowledged {
+            return Ok(claimed);
+        }
+        if self.0.shared.config.on_unreplicated == OnUnreplicated::Proceed {
+            self.0.shared.counts.proceeded.up();
+            return Ok(claimed);
+        }
+        Err(self.give_back(grant, deadline).await)
+    }
+
+    /// Whether the key is free again is not known until the store has said so.
+    async fn give_back(&self, grant: &Grant, deadline: Deadline) -> StoreError {
+        match self.release(&grant.attempt, Some(grant.fence), deadline).await {
+            Ok(Released::Released | Released::Absent | Released::Indeterminate | Released::Lost(_)) => {
+                StoreError::not_applied(NAME, NotDurable)
+            }
+            Err(_) => StoreError::unknown(NAME, NotDurable),
+        }
+    }
+
+    /// What a claim gets that needs no write; `None` if it needs one.
+    async fn look_first(&self, claim: &Claim, deadline: Deadline) -> Result<Option<Claimed>, StoreError> {
+        let key = &claim.attempt.key;
+        let snapshot = self.snapshot(key, deadline).await?;
+        let seen = snapshot.read(key).map_err(|error| StoreError::corrupt(NAME, error))?;
+        let transition = record::claim(seen.record.as_ref(), snapshot.now, claim);
+        Ok(transition.write.is_none().then_some(transition.reply))
     }
 
     /// A server that refuses to write can still be read: what is completed is replayed, and everything that would need a
@@ -90,14 +139,7 @@ impl RedisStore {
         refusal: RedisError,
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
-        let key = &claim.attempt.key;
-        let snapshot = self.snapshot(key, deadline).await?;
-        let seen = snapshot.read(key).map_err(|error| StoreError::corrupt(NAME, error))?;
-        let transition = record::claim(seen.record.as_ref(), snapshot.now, claim);
-        match transition.write {
-            None => Ok(transition.reply),
-            Some(_) => Err(sort(refusal)),
-        }
+        self.look_first(claim, deadline).await?.ok_or_else(|| sort(refusal))
     }
 }
 

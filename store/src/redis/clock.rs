@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::StoreTime;
+use crate::record::MAX_HIGH_WATER_LEAD;
 
 /// Wall clock and monotonic clock may differ by this much between two calibrations. More means that this process was
 /// suspended or its clock stepped, and that the monotonic clock may have stood still.
@@ -36,11 +37,17 @@ impl ServerClock {
         *self.calibrated.lock().unwrap_or_else(PoisonError::into_inner) = Calibration::now(server);
     }
 
-    /// The server's time as far as it is known here.
+    /// The server's time as far as it is known here. It never goes back, but from a time that no clock can be trusted with.
     pub(super) fn now(&self) -> StoreTime {
         let calibrated = self.calibration();
-        let estimate = calibrated.server.after(calibrated.at.elapsed()).as_micros();
-        StoreTime::from_micros(self.latest.fetch_max(estimate, Ordering::Relaxed).max(estimate))
+        let estimate = calibrated.server.after(calibrated.at.elapsed());
+        let latest = StoreTime::from_micros(self.latest.fetch_max(estimate.as_micros(), Ordering::Relaxed));
+        if latest.since(estimate) > MAX_HIGH_WATER_LEAD {
+            tracing::error!("the clock of Redis went back by more than an hour; fences of new keys follow it");
+            self.latest.store(estimate.as_micros(), Ordering::Relaxed);
+            return estimate;
+        }
+        latest.max(estimate)
     }
 
     /// Whether time may have passed that the monotonic clock did not count.
@@ -76,6 +83,16 @@ mod tests {
         assert!(clock.now() >= before);
         clock.calibrate(StoreTime::from_micros(11 * hour));
         assert!(clock.now() >= StoreTime::from_micros(11 * hour));
+    }
+
+    #[test]
+    fn an_estimate_that_was_days_ahead_is_not_kept() {
+        let day = 24 * 3_600_000_000;
+        let clock = ServerClock::new();
+        clock.calibrate(StoreTime::from_micros(9 * day));
+        assert!(clock.now() >= StoreTime::from_micros(9 * day));
+        clock.calibrate(StoreTime::from_micros(8 * day));
+        assert!(clock.now() < StoreTime::from_micros(8 * day + 3_600_000_000));
     }
 
     #[test]

@@ -1,54 +1,92 @@
-//! Where the server is and what its keys are called.
+//! Where the servers are, what their keys are called, and what a claim has to wait for.
 
 use std::fmt;
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
-use redis::{ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates};
+use redis::{ConnectionInfo, RedisError, TlsCertificates};
 
-/// A server, how to reach it, and the prefix of its keys. `Debug` shows neither user nor password.
+use super::durability::{Durability, OnUnreplicated};
+use super::script::Scripting;
+use super::servers::Servers;
+
+/// Servers, how to reach them, and the prefix of the keys. `Debug` shows neither user nor password.
+///
+/// | URL | what it means |
+/// |---|---|
+/// | `redis://[user:password@]host[:port][/database]` | one server |
+/// | `unix:///path` | one server on this host |
+/// | `redis+sentinel://[user:password@]host:port,host:port/master[/database]` | the master of this name, as these Sentinels have it |
+/// | `redis+cluster://[user:password@]host:port,host:port` | a Cluster, found through any of these nodes |
+/// | `rediss://`, `rediss+sentinel://`, `rediss+cluster://` | the same over TLS |
+///
+/// User and password are those of the servers; Sentinels have [their own](RedisConfig::sentinel_credentials).
 ///
 /// ```
-/// use idempotency_store::RedisConfig;
+/// use idempotency_store::{Durability, RedisConfig};
 ///
-/// let config = RedisConfig::new("redis://user:password@127.0.0.1:6379/0")?.prefix("payments")?;
-/// # let _ = config;
+/// let one = RedisConfig::new("redis://user:password@127.0.0.1:6379/0")?.prefix("payments")?;
+/// let pair = RedisConfig::new("redis+sentinel://10.0.0.1:26379,10.0.0.2:26379,10.0.0.3:26379/payments")?
+///     .durability(Durability::Replicated { replicas: 2 });
+/// # let _ = (one, pair);
 /// # Ok::<(), idempotency_store::RedisConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct RedisConfig {
-    pub(super) info: ConnectionInfo,
+    pub(super) servers: Servers,
     pub(super) prefix: Box<str>,
     pub(super) connect_timeout: Duration,
     pub(super) root_certificate: Option<Vec<u8>>,
+    pub(super) durability: Durability,
+    pub(super) on_unreplicated: OnUnreplicated,
+    pub(super) replication_timeout: Duration,
+    pub(super) scripting: Scripting,
 }
 
-/// Why a server cannot even be tried. Nothing was sent.
+/// Why servers cannot even be tried. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisConfigError {
-    /// The URL is not one of a single Redis server.
+    /// The URL is of something else.
     #[error(
-        "not the URL of a Redis server: use redis://[user:password@]host[:port][/database], rediss://.. for TLS, or \
-         unix:///path"
+        "not the URL of a Redis server: use redis://[user:password@]host[:port][/database], rediss://.. for TLS, \
+         unix:///path, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port"
+    )]
+    Scheme,
+    /// The scheme is right and the rest is not.
+    #[error(
+        "the URL of the Redis server cannot be read: redis://[user:password@]host[:port][/database], percent-encoded"
     )]
     Url(#[source] RedisError),
+    /// Sentinels were given, and not what to ask them for.
+    #[error(
+        "the URL names no master: redis+sentinel://host:port,host:port/NAME, with the name that the Sentinels monitor"
+    )]
+    MasterName,
+    /// A Cluster has one database only.
+    #[error("a Cluster has only database 0: leave the path out of redis+cluster://host:port,host:port")]
+    ClusterDatabase,
     /// The prefix would be mistaken for a part of a key.
     #[error("a key prefix must be 1 to 64 visible ASCII characters without braces")]
     Prefix,
 }
 
 impl RedisConfig {
-    /// The server of a URL: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database.
+    /// The servers of a URL.
     ///
     /// # Errors
     ///
-    /// [`RedisConfigError::Url`].
+    /// [`RedisConfigError`], by what is wrong with it.
     pub fn new(url: &str) -> Result<Self, RedisConfigError> {
-        let info = url.into_connection_info().map_err(RedisConfigError::Url)?;
-        // Without it, Nagle's algorithm holds back a command until the previous reply has been acknowledged.
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        Ok(Self { info, prefix: "idem".into(), connect_timeout: Duration::from_secs(1), root_certificate: None })
+        Ok(Self {
+            servers: Servers::of(url)?,
+            prefix: "idem".into(),
+            connect_timeout: Duration::from_secs(1),
+            root_certificate: None,
+            durability: Durability::default(),
+            on_unreplicated: OnUnreplicated::default(),
+            replication_timeout: Duration::from_millis(100),
+            scripting: Scripting::default(),
+        })
     }
 
     /// What every key begins with, followed by `:{..}`. Default `idem`. Give services that share a server one each.
@@ -66,26 +104,59 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// How long one attempt to connect may take. Default 1 s.
+    /// How long one attempt to connect may take, asking a Sentinel included. Default 1 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The certificate, in PEM, that the server's is verified against instead of the system's.
+    /// The certificate, in PEM, that the servers' are verified against instead of the system's.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
     }
 
-    pub(super) fn client(&self) -> Result<redis::Client, RedisError> {
+    /// What a claim waits for before it is granted. Default [`Durability::Auto`].
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// What becomes of a claim that its durability was not reached for. Default [`OnUnreplicated::Refuse`].
+    pub const fn on_unreplicated(mut self, on_unreplicated: OnUnreplicated) -> Self {
+        self.on_unreplicated = on_unreplicated;
+        self
+    }
+
+    /// How long a claim waits for replicas and disks. Default 100 ms; what is less than a millisecond counts as one. Claims of
+    /// a process share the wait, and the next ones begin theirs when it is over.
+    pub const fn replication_timeout(mut self, timeout: Duration) -> Self {
+        self.replication_timeout = timeout;
+        self
+    }
+
+    /// User and password of the Sentinels. Default none. Of no effect on other servers.
+    pub fn sentinel_credentials(mut self, user: Option<&str>, password: &str) -> Self {
+        if let Servers::Sentinel(sentinels) = self.servers {
+            self.servers = Servers::Sentinel(sentinels.authenticated(user, password));
+        }
+        self
+    }
+
+    /// How scripts are run. Default [`Scripting::Eval`].
+    pub const fn scripting(mut self, scripting: Scripting) -> Self {
+        self.scripting = scripting;
+        self
+    }
+
+    pub(super) fn client(&self, info: ConnectionInfo) -> Result<redis::Client, RedisError> {
         // rustls is compiled without a provider unless somebody chooses one. An application that has is left its own.
         let _ = rustls::crypto::ring::default_provider().install_default();
         match &self.root_certificate {
-            None => redis::Client::open(self.info.clone()),
+            None => redis::Client::open(info),
             Some(pem) => {
                 let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
-                redis::Client::build_with_tls(self.info.clone(), certificates)
+                redis::Client::build_with_tls(info, certificates)
             }
         }
     }
@@ -93,7 +164,10 @@ impl RedisConfig {
 
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.info.addr().to_string();
-        f.debug_struct("RedisConfig").field("address", &address).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("RedisConfig")
+            .field("address", &self.servers.addresses())
+            .field("prefix", &self.prefix)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
     }
 }

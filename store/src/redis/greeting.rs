@@ -1,45 +1,22 @@
 //! The first words with a server: whether it is one that keeps the promises that the store builds on.
 
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, RedisResult, Value, cmd};
 
+use super::connect_error::{RedisConnectError, refused};
+use super::durability::{Durability, Wait};
 use super::failure::refuses_writes;
-use super::script::ask;
+use super::line::ask;
+use super::role::Role;
+use super::script::Scripts;
+use super::slots::SlotRanges;
+use super::{Shared, named};
 use crate::{Owner, StoreTime};
 
-/// Why a store could not be connected. Nothing was written but a key of this check's own, which expires in a second.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RedisConnectError {
-    /// The server cannot even be tried.
-    #[error(transparent)]
-    Url(#[from] super::RedisConfigError),
-    /// Nobody answers at the address, or not as a Redis server does.
-    #[error("cannot reach the Redis server; is the address right, and is the server running?")]
-    Unreachable(#[source] RedisError),
-    /// The server does not take the user or password.
-    #[error("the Redis server refuses the credentials; check user and password in the URL, and the user's ACL")]
-    Credentials(#[source] RedisError),
-    /// The server does not have the database.
-    #[error("the Redis server refuses the database of the URL")]
-    Database(#[source] RedisError),
-    /// The server is too old.
-    #[error("found {found}; this store needs Redis 7.0 or Valkey 7.2, whose SET takes NX and GET together")]
-    TooOld {
-        /// What the server says it is.
-        found: String,
-    },
-    /// The server speaks like Redis but does not act like it.
-    #[error("found {found}, which does not act like Redis: {fault}")]
-    Foreign {
-        /// What the server says it is.
-        found: String,
-        /// What it does otherwise.
-        fault: &'static str,
-    },
-    /// The server did not answer in time.
-    #[error("the Redis server accepts connections but does not answer; is it paused, overloaded, or another service?")]
-    Silent,
+/// What a server said of itself.
+pub(super) struct Greeted {
+    pub(super) time: StoreTime,
+    pub(super) role: Role,
 }
 
 /// What the server says it is.
@@ -49,23 +26,58 @@ struct Identity {
     is_supported: bool,
 }
 
-/// Checks the server at the other end and reads its clock.
+/// A claim of a key of one's own, to see what the server does.
+struct Probe {
+    claim: Cmd,
+}
+
+/// Checks the server at the other end and reads its clock. `owns` are the slots that it serves, if it is a node of a Cluster.
 pub(super) async fn greet(
     connection: &mut MultiplexedConnection,
-    prefix: &str,
-) -> Result<StoreTime, RedisConnectError> {
+    shared: &Shared,
+    owns: Option<&SlotRanges>,
+) -> Result<Greeted, RedisConnectError> {
     let found = identify(connection).await?;
     let name = || found.as_ref().map_or_else(|| "an unknown server".to_owned(), Identity::to_string);
     if let Some(identity) = found.as_ref().filter(|identity| !identity.is_supported) {
         return Err(RedisConnectError::TooOld { found: identity.to_string() });
     }
-    if let Some(fault) = claim_twice(connection, prefix).await.map_err(refused)? {
+    let role = Role::of(connection).await.map_err(refused)?;
+    match role {
+        Role::Replica => return Err(RedisConnectError::Replica),
+        Role::Unknown if shared.config.durability == Durability::Auto => return Err(RedisConnectError::Replicas),
+        _ => {}
+    }
+    if let Some(fault) = claim_twice(connection, shared, owns).await.map_err(refused)? {
         return Err(RedisConnectError::Foreign { found: name(), fault });
     }
-    time(connection)
+    let time = time(connection, &shared.scripts)
         .await
         .map_err(refused)?
-        .ok_or_else(|| RedisConnectError::Foreign { found: name(), fault: "its TIME is not a time" })
+        .ok_or_else(|| RedisConnectError::Foreign { found: name(), fault: "its TIME is not a time" })?;
+    Ok(Greeted { time, role })
+}
+
+/// Checks that the server can tell what claims are to wait for.
+pub(super) async fn greet_lane(
+    connection: &mut MultiplexedConnection,
+    shared: &Shared,
+    owns: Option<&SlotRanges>,
+    wait: Wait,
+) -> Result<(), RedisConnectError> {
+    let Some(probe) = Probe::new(shared, owns) else { return Ok(()) };
+    match ask(connection, &probe.claim).await {
+        Err(error) if !refuses_writes(&error) => return Err(refused(error)),
+        _ => {}
+    }
+    match ask(connection, &wait.command(shared.config.replication_timeout)).await {
+        Err(error) if matches!(wait, Wait::Disks(_)) && error.code() != Some("NOPERM") => {
+            Err(RedisConnectError::NoFsync(error))
+        }
+        Err(error) => Err(refused(error)),
+        // Too few is for the claims to find out.
+        Ok(_) => Ok(()),
+    }
 }
 
 /// `None` where the user may not ask.
@@ -100,16 +112,34 @@ fn number(version: &str) -> (u32, u32) {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
+impl Probe {
+    /// `None` without random bytes, or where the node serves no slot.
+    fn new(shared: &Shared, owns: Option<&SlotRanges>) -> Option<Self> {
+        // A few names for each slot of a node that serves at least one in a thousand.
+        const TRIES: usize = 16_384;
+        if owns.is_some_and(SlotRanges::is_empty) {
+            return None;
+        }
+        let key = (0..TRIES).find_map(|_| {
+            let nonce = Owner::random().ok()?;
+            let name = nonce.as_bytes().iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
+            let key = named(&shared.config.prefix, "probe:", &name);
+            owns.is_none_or(|owns| owns.serve(&key)).then_some(key)
+        })?;
+        let claim = shared.scripts.claim(&key, &[b"first", b"1000"]).command();
+        Some(Self { claim })
+    }
+}
+
 /// Claims a key of its own twice, as every claim is made: the first must find nothing, the second the first's value.
 ///
 /// A server that refuses to write for now - out of memory, too few replicas - passes: it can still replay.
-async fn claim_twice(connection: &mut MultiplexedConnection, prefix: &str) -> RedisResult<Option<&'static str>> {
-    let Ok(nonce) = Owner::random() else {
-        return Ok(Some("it cannot be tried without random bytes"));
-    };
-    let key = nonce.as_bytes().iter().fold(format!("{prefix}:probe:"), |key, byte| format!("{key}{byte:02x}"));
-    let mut claim = cmd("SET");
-    claim.arg(&key).arg("first").arg("NX").arg("GET").arg("PX").arg(1000);
+async fn claim_twice(
+    connection: &mut MultiplexedConnection,
+    shared: &Shared,
+    owns: Option<&SlotRanges>,
+) -> RedisResult<Option<&'static str>> {
+    let Some(Probe { claim }) = Probe::new(shared, owns) else { return Ok(None) };
     match ask(connection, &claim).await {
         Ok(Value::Nil) => {}
         Ok(_) => return Ok(Some("SET with NX and GET on an absent key does not answer nil")),
@@ -123,25 +153,14 @@ async fn claim_twice(connection: &mut MultiplexedConnection, prefix: &str) -> Re
 }
 
 /// The server's time; `None` if it does not answer with one.
-pub(super) async fn time(connection: &mut MultiplexedConnection) -> RedisResult<Option<StoreTime>> {
-    let reply = ask(connection, &cmd("TIME")).await?;
+pub(super) async fn time(connection: &mut MultiplexedConnection, scripts: &Scripts) -> RedisResult<Option<StoreTime>> {
+    let reply = ask(connection, &scripts.time()).await?;
     Ok(redis::from_redis_value::<(u64, u64)>(reply).ok().and_then(|(seconds, micros)| micros_of(seconds, micros)))
 }
 
 /// The time of `TIME`'s two numbers.
 pub(super) fn micros_of(seconds: u64, micros: u64) -> Option<StoreTime> {
     Some(StoreTime::from_micros(seconds.checked_mul(1_000_000)?.checked_add(micros)?))
-}
-
-/// Why a server did not want to be talked to.
-pub(super) fn refused(error: RedisError) -> RedisConnectError {
-    match error.code() {
-        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => RedisConnectError::Credentials(error),
-        _ if error.kind() == redis::ErrorKind::AuthenticationFailed => RedisConnectError::Credentials(error),
-        _ if error.to_string().contains("database") => RedisConnectError::Database(error),
-        _ if error.is_timeout() => RedisConnectError::Silent,
-        _ => RedisConnectError::Unreachable(error),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Listing: the server's [`SCAN`](https://redis.io/docs/latest/commands/scan/) over the names of records, then the heads of
-//! those that it found, in one pipeline.
+//! those that it found, in one pipeline. A Cluster is listed node by node.
 //!
 //! A head is read before and after what goes with it. Where the two differ the record was written in between, and is left
 //! out; to a look a moment later it would be another record anyway.
@@ -7,12 +7,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value, cmd, from_redis_value};
+use redis::{Pipeline, RedisResult, Value, cmd, from_redis_value};
 
 use super::failure::sort;
 use super::greeting::micros_of;
-use super::script::ask;
+use super::line::Via;
+use super::link::Tries;
+use super::script::Call;
+use super::topology::answer;
 use super::value::{self, HEAD_LEN};
 use super::{NAME, Nonsense, RedisStore};
 use crate::{Cursor, Deadline, ForeignCursor, Key, Listed, Page, Query, StoreError, StoreTime};
@@ -20,8 +22,11 @@ use crate::{Cursor, Deadline, ForeignCursor, Key, Listed, Page, Query, StoreErro
 /// How many records are read in one pipeline. Others wait on the line for so long, and not for a whole page.
 const PIPELINED: usize = 128;
 
-/// Where a listing goes on: at a cursor of the server's, with keys that the page before had no room for.
+/// Where a listing goes on: at a cursor of a server's, with keys that the page before had no room for.
+#[derive(Default)]
 struct Place {
+    /// Which of the servers, in the order of their addresses.
+    node: u32,
     /// 0 at the start, and where the server has come to the end.
     scan: u64,
     rest: Vec<Key>,
@@ -37,19 +42,21 @@ enum Found {
 }
 
 impl RedisStore {
-    /// A page: what the page before left over, or what the server finds next.
+    /// A page: what the page before left over, or what a server finds next.
     pub(super) async fn list_keys(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
         let place = query.after.as_ref().map(Place::of).transpose();
         let place = match place.map_err(|error| StoreError::not_applied(NAME, error))? {
             Some(place) if !place.rest.is_empty() => place,
-            Some(Place { scan, .. }) => self.scan(scan, query.limit(), deadline).await?,
-            None => self.scan(0, query.limit(), deadline).await?,
+            Some(Place { node, scan, .. }) => self.scan(node, scan, query.limit(), deadline).await?,
+            None => self.scan(0, 0, query.limit(), deadline).await?,
         };
-        let Place { scan, mut rest } = place;
+        let Place { node, scan, mut rest } = place;
         let mut page = Page::default();
+        // In a Cluster each of a node's keys may be elsewhere by now, and is looked for by itself.
+        let at_once = if self.0.topology.is_cluster() { 1 } else { PIPELINED };
         while !rest.is_empty() && page.entries.len() < query.limit() {
             let room = query.limit() - page.entries.len();
-            let later = rest.split_off(rest.len().min(PIPELINED).min(room));
+            let later = rest.split_off(rest.len().min(at_once).min(room));
             for found in self.look_at(&rest, deadline).await? {
                 match found {
                     Found::Listed(listed) if query.wants(&listed) => page.entries.push(listed),
@@ -59,24 +66,37 @@ impl RedisStore {
             }
             rest = later;
         }
-        let is_last = scan == 0 && rest.is_empty();
-        Ok(Page { next: (!is_last).then(|| Place { scan, rest }.cursor()), ..page })
+        Ok(Page { next: self.goes_on(&Place { node, scan, rest }), ..page })
     }
 
-    /// The keys that the server finds from a cursor on. They may be more than were asked for, and each may come twice.
-    async fn scan(&self, from: u64, count: usize, deadline: Deadline) -> Result<Place, StoreError> {
+    /// Where the next page begins; `None` at the end of the last server.
+    fn goes_on(&self, place: &Place) -> Option<Cursor> {
+        if place.scan != 0 || !place.rest.is_empty() {
+            return Some(place.cursor());
+        }
+        let node = place.node + 1;
+        (usize::try_from(node).is_ok_and(|node| node < self.0.topology.links().len()))
+            .then(|| Place { node, ..Place::default() }.cursor())
+    }
+
+    /// The keys that a server finds from a cursor on. They may be more than were asked for, and each may come twice.
+    async fn scan(&self, node: u32, from: u64, count: usize, deadline: Deadline) -> Result<Place, StoreError> {
         let mut scan = cmd("SCAN");
         scan.arg(from).arg("MATCH").arg(self.pattern()).arg("COUNT").arg(count);
-        let call = |mut connection: MultiplexedConnection| async move { ask(&mut connection, &scan).await };
-        let reply = self.send(deadline, call).await?.map_err(sort)?;
+        let links = self.0.topology.links();
+        let link = usize::try_from(node).ok().and_then(|node| links.get(node));
+        // A Cluster that has become smaller has no more nodes to ask.
+        let Some(link) = link else { return Ok(Place { node, ..Place::default() }) };
+        let live = link.live(deadline, Tries::Many).await?;
+        let reply = answer(link.send(&live, &Call::Plain(scan), Via::Line, false, deadline).await?)?;
         let (scan, names): (u64, Vec<Bytes>) = from_redis_value(reply).map_err(|_| nonsense())?;
         let mut rest: Vec<_> = names.iter().filter_map(|name| self.key_of(name)).collect();
         rest.sort_unstable();
         rest.dedup();
-        Ok(Place { scan, rest })
+        Ok(Place { node, scan, rest })
     }
 
-    /// Reads the heads of these records.
+    /// Reads the heads of these records, which live on one server.
     async fn look_at(&self, keys: &[Key], deadline: Deadline) -> Result<Vec<Found>, StoreError> {
         let mut pipeline = Pipeline::with_capacity(keys.len() * 4 + 1);
         pipeline.cmd("TIME");
@@ -88,12 +108,11 @@ impl RedisStore {
             pipeline.cmd("PTTL").arg(&name).cmd("STRLEN").arg(&name);
             head(&mut pipeline);
         }
-        let count = pipeline.len();
-        let call = |mut connection: MultiplexedConnection| async move {
-            connection.send_packed_commands(&pipeline, 0, count).await.map(Value::Array)
-        };
-        let Value::Array(replies) = self.send(deadline, call).await?.map_err(sort)? else { return Err(nonsense()) };
-        let mut replies = replies.into_iter();
+        let name = keys.first().map(|key| self.name_of(key)).unwrap_or_default();
+        let (link, live) = self.0.topology.live(&name, deadline).await?;
+        let mut connection = live.line.connection.clone();
+        let asked = async { connection.send_packed_commands(&pipeline, 0, pipeline.len()).await };
+        let mut replies = link.watched(&live, deadline, asked).await?.into_iter();
         let now = replies.next().ok_or_else(nonsense)?.extract_error().map_err(sort)?;
         let now = from_redis_value(now).ok().and_then(|(seconds, micros)| micros_of(seconds, micros));
         let now = now.ok_or_else(nonsense)?;
@@ -104,13 +123,14 @@ impl RedisStore {
     fn pattern(&self) -> String {
         // What has a meaning in a pattern stands for itself behind a backslash.
         let escape = |character| if "*?[]\\^-".contains(character) { vec!['\\', character] } else { vec![character] };
-        let prefix: String = self.0.prefix.chars().flat_map(escape).collect();
+        let prefix: String = self.0.shared.config.prefix.chars().flat_map(escape).collect();
         format!("{prefix}:{{*}}")
     }
 
     /// The key of a record of this name; none of a name that no record has.
     fn key_of(&self, name: &[u8]) -> Option<Key> {
-        let digest = name.strip_prefix(self.0.prefix.as_bytes())?.strip_prefix(b":{")?.strip_suffix(b"}")?;
+        let digest =
+            name.strip_prefix(self.0.shared.config.prefix.as_bytes())?.strip_prefix(b":{")?.strip_suffix(b"}")?;
         let digest = URL_SAFE_NO_PAD.decode(digest).ok()?;
         digest.try_into().ok().map(Key::new)
     }
@@ -122,7 +142,7 @@ fn nonsense() -> StoreError {
 
 /// What four replies say about a record.
 fn found(key: Key, replies: Vec<Value>, now: StoreTime) -> Result<Found, StoreError> {
-    let replies: Result<Vec<_>, _> = replies.into_iter().map(Value::extract_error).collect();
+    let replies: RedisResult<Vec<_>> = replies.into_iter().map(Value::extract_error).collect();
     let replies = match replies {
         Ok(replies) => Value::Array(replies),
         // Something else has this name.
@@ -139,15 +159,18 @@ fn found(key: Key, replies: Vec<Value>, now: StoreTime) -> Result<Found, StoreEr
 
 impl Place {
     fn of(cursor: &Cursor) -> Result<Self, ForeignCursor> {
-        let (scan, rest) = cursor.as_bytes().split_first_chunk().ok_or(ForeignCursor)?;
+        let (node, rest) = cursor.as_bytes().split_first_chunk().ok_or(ForeignCursor)?;
+        let (scan, rest) = rest.split_first_chunk().ok_or(ForeignCursor)?;
         let keys = rest.chunks(32).map(|key| key.try_into().map(Key::new)).collect::<Result<Vec<_>, _>>();
-        let place = Self { scan: u64::from_be_bytes(*scan), rest: keys.map_err(|_| ForeignCursor)? };
+        let rest = keys.map_err(|_| ForeignCursor)?;
+        let place = Self { node: u32::from_be_bytes(*node), scan: u64::from_be_bytes(*scan), rest };
         // Where nothing is left there is no cursor.
-        if place.scan == 0 && place.rest.is_empty() { Err(ForeignCursor) } else { Ok(place) }
+        if place.node == 0 && place.scan == 0 && place.rest.is_empty() { Err(ForeignCursor) } else { Ok(place) }
     }
 
     fn cursor(&self) -> Cursor {
         let keys = self.rest.iter().flat_map(Key::as_bytes).copied();
-        Cursor::from_bytes(self.scan.to_be_bytes().into_iter().chain(keys).collect::<Vec<_>>())
+        let place = self.node.to_be_bytes().into_iter().chain(self.scan.to_be_bytes());
+        Cursor::from_bytes(place.chain(keys).collect::<Vec<_>>())
     }
 }

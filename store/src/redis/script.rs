@@ -1,18 +1,38 @@
-//! The scripts: each a file, sent by its digest and, where the server does not know it, as its text.
+//! The scripts: each a file, sent by its digest and, where the server does not know it, as its text; or as functions that an
+//! administrator has loaded.
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value, cmd};
+use redis::{Cmd, cmd};
 
-/// A script and its digest.
+/// How scripts are run: [`RedisConfig::scripting`](super::RedisConfig::scripting).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Scripting {
+    /// By `EVALSHA`, and by `EVAL` where the server does not know the script. Claims are plain commands. The default.
+    #[default]
+    Eval,
+    /// As [functions](https://redis.io/docs/latest/develop/programmability/functions-intro/) that an administrator has loaded
+    /// ([`RedisStore::function_library`](super::RedisStore::function_library)), claims included. The store's user needs
+    /// `+fcall`, and `+wait` or `+waitaof` where claims wait; it can send no script of its own.
+    Functions,
+}
+
+/// A script, in all the forms in which it is sent.
 #[derive(Debug)]
 pub(super) struct Script {
     text: String,
     sha1: String,
+    function: String,
+    scripting: Scripting,
 }
 
 /// All scripts of the store.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) scripting: Scripting,
+    /// A plain command but for functions.
+    claim: Script,
+    /// A plain command but for functions.
+    time: Script,
     pub(super) snapshot: Script,
     /// Refused by a server that is out of memory: for claims.
     pub(super) swap: Script,
@@ -24,53 +44,140 @@ pub(super) struct Scripts {
     pub(super) admit: Script,
 }
 
+/// Something to ask a server about one key.
+pub(super) enum Call<'a> {
+    Plain(Cmd),
+    Script { script: &'a Script, name: &'a str, arguments: &'a [&'a [u8]] },
+}
+
+/// What the functions' names begin with. The number is that of the records' layout, so that two versions of a service can run
+/// beside each other, each with the library that it knows.
+const LIBRARY: &str = "idem_v1";
+
 impl Scripts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(scripting: Scripting) -> Self {
+        let script = |function: &str, text: &str| Script::new(scripting, function, text.to_owned());
         let swap = include_str!("swap.lua");
         Self {
-            snapshot: Script::new(include_str!("snapshot.lua").to_owned()),
-            swap: Script::new(swap.to_owned()),
-            swap_allow_oom: Script::new(format!("#!lua flags=allow-oom\n{swap}")),
-            renew: Script::new(include_str!("renew.lua").to_owned()),
-            complete: Script::new(include_str!("complete.lua").to_owned()),
-            admit: Script::new(include_str!("admit.lua").to_owned()),
+            scripting,
+            claim: script("claim", include_str!("claim.lua")),
+            time: script("time", include_str!("time.lua")),
+            snapshot: script("snapshot", include_str!("snapshot.lua")),
+            swap: script("swap", swap),
+            swap_allow_oom: script("swap_allow_oom", &format!("#!lua flags=allow-oom\n{swap}")),
+            renew: script("renew", include_str!("renew.lua")),
+            complete: script("complete", include_str!("complete.lua")),
+            admit: script("admit", include_str!("admit.lua")),
         }
+    }
+
+    /// A first claim.
+    pub(super) fn claim<'a>(&'a self, name: &'a str, arguments: &'a [&'a [u8]; 2]) -> Call<'a> {
+        match self.scripting {
+            Scripting::Functions => self.claim.call(name, arguments),
+            Scripting::Eval => {
+                let mut set = cmd("SET");
+                set.arg(name).arg(arguments[0]).arg("NX").arg("GET").arg("PX").arg(arguments[1]);
+                Call::Plain(set)
+            }
+        }
+    }
+
+    /// The server's time.
+    pub(super) fn time(&self) -> Cmd {
+        match self.scripting {
+            Scripting::Eval => cmd("TIME"),
+            Scripting::Functions => self.time.function_call(None, &[]),
+        }
+    }
+
+    /// The functions as a library for `FUNCTION LOAD`.
+    pub(super) fn library(&self) -> String {
+        let Self { scripting: _, claim, time, snapshot, swap, swap_allow_oom, renew, complete, admit } = self;
+        let functions = [claim, time, snapshot, swap, swap_allow_oom, renew, complete, admit];
+        let registered: Vec<_> = functions.into_iter().map(Script::registration).collect();
+        format!("#!lua name={LIBRARY}\n\n{}", registered.join("\n"))
     }
 }
 
 impl Script {
-    fn new(text: String) -> Self {
+    fn new(scripting: Scripting, function: &str, text: String) -> Self {
         let sha1 = redis::Script::new(&text).get_hash().to_owned();
-        Self { text, sha1 }
+        Self { text, sha1, function: format!("{LIBRARY}_{function}"), scripting }
     }
 
-    /// Runs the script on one key. The server forgets scripts when it restarts or fails over; NOSCRIPT means that
-    /// nothing was executed, so the same operation is sent again with the text.
-    pub(super) async fn call(
-        &self,
-        connection: &mut MultiplexedConnection,
-        key: &str,
-        arguments: &[&[u8]],
-    ) -> RedisResult<Value> {
-        match ask(connection, &invocation("EVALSHA", &self.sha1, key, arguments)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                ask(connection, &invocation("EVAL", &self.text, key, arguments)).await
+    pub(super) const fn call<'a>(&'a self, name: &'a str, arguments: &'a [&'a [u8]]) -> Call<'a> {
+        Call::Script { script: self, name, arguments }
+    }
+
+    /// The flags of the first line, if it is one of flags, and the rest.
+    fn parts(&self) -> (Option<&str>, &str) {
+        let flagged = self.text.strip_prefix("#!lua flags=").and_then(|text| text.split_once('\n'));
+        flagged.map_or((None, self.text.as_str()), |(flags, body)| (Some(flags), body))
+    }
+
+    fn registration(&self) -> String {
+        let (flags, body) = self.parts();
+        let flags = flags.map(|flags| format!("'{flags}'")).unwrap_or_default();
+        let name = &self.function;
+        format!(
+            "redis.register_function{{function_name='{name}', flags={{{flags}}}, callback=function(KEYS, ARGV)\n\
+             {body}end}}\n"
+        )
+    }
+
+    fn function_call(&self, name: Option<&str>, arguments: &[&[u8]]) -> Cmd {
+        invocation("FCALL", &self.function, name, arguments)
+    }
+}
+
+impl Call<'_> {
+    /// What is sent first.
+    pub(super) fn command(&self) -> Cmd {
+        match self {
+            Self::Plain(command) => command.clone(),
+            Self::Script { script, name, arguments } => match script.scripting {
+                Scripting::Eval => invocation("EVALSHA", &script.sha1, Some(name), arguments),
+                Scripting::Functions => script.function_call(Some(name), arguments),
+            },
+        }
+    }
+
+    /// What is sent to a server that does not know the script: it forgets scripts when it restarts or fails over. NOSCRIPT
+    /// means that nothing was executed.
+    pub(super) fn with_text(&self) -> Option<Cmd> {
+        match self {
+            Self::Script { script, name, arguments } if script.scripting == Scripting::Eval => {
+                Some(invocation("EVAL", &script.text, Some(name), arguments))
             }
-            reply => reply,
+            _ => None,
         }
     }
 }
 
-/// Sends a command. An error that the server answers with is an error here.
-pub(super) async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<Value> {
-    connection.send_packed_command(command).await.and_then(Value::extract_error)
-}
-
-fn invocation(verb: &str, script: &str, key: &str, arguments: &[&[u8]]) -> Cmd {
+fn invocation(verb: &str, script: &str, key: Option<&str>, arguments: &[&[u8]]) -> Cmd {
     let mut command = cmd(verb);
-    command.arg(script).arg(1).arg(key);
+    command.arg(script).arg(usize::from(key.is_some()));
+    if let Some(key) = key {
+        command.arg(key);
+    }
     for argument in arguments {
         command.arg(*argument);
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_has_every_script_with_its_flags() {
+        let library = Scripts::new(Scripting::Functions).library();
+        assert!(library.starts_with("#!lua name=idem_v1\n"));
+        assert_eq!(library.matches("redis.register_function{").count(), 8);
+        assert!(library.contains("function_name='idem_v1_complete', flags={'allow-oom'}"));
+        assert!(library.contains("function_name='idem_v1_swap', flags={}"));
+        assert_eq!(library.matches("#!lua").count(), 1);
+    }
 }

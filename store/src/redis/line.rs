@@ -1,0 +1,82 @@
+//! One connection to a server, with the lane of claims beside it, and what travels on them.
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+
+use super::lane::Lane;
+use super::script::Call;
+
+/// Connections to one server, which was greeted on both.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) connection: MultiplexedConnection,
+    /// `None` where claims wait for nothing.
+    lane: Option<Lane>,
+}
+
+/// How a call travels.
+#[derive(Clone, Copy)]
+pub(super) enum Via {
+    /// On the connection that all share.
+    Line,
+    /// On the lane, and if its reply says that it wrote a grant, until that was acknowledged.
+    Lane(fn(&Value) -> bool),
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) reply: RedisResult<Value>,
+    /// Whether what it wrote was acknowledged as it had to be; true if it did not have to be.
+    pub(super) is_acknowledged: bool,
+}
+
+impl Line {
+    pub(super) const fn new(connection: MultiplexedConnection, lane: Option<Lane>) -> Self {
+        Self { connection, lane }
+    }
+
+    /// Sends the call, and sends it again with its text to a server that does not know the script.
+    ///
+    /// `asking` says that the slot is on its way to this server. An error means that the line is broken, and that the call may
+    /// have been carried out; so does dropping this.
+    pub(super) async fn send(&self, call: &Call<'_>, via: Via, asking: bool) -> RedisResult<Sent> {
+        let sent = self.pass(call.command(), via, asking).await?;
+        let unknown =
+            sent.reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript));
+        match call.with_text().filter(|_| unknown) {
+            Some(command) => self.pass(command, via, asking).await,
+            None => Ok(sent),
+        }
+    }
+
+    async fn pass(&self, command: Cmd, via: Via, asking: bool) -> RedisResult<Sent> {
+        if let (Via::Lane(grants), Some(lane)) = (via, &self.lane) {
+            return lane.send(command, asking, grants).await;
+        }
+        let mut connection = self.connection.clone();
+        let reply = if asking { ask_for(&mut connection, command).await } else { ask(&mut connection, &command).await };
+        match reply {
+            Err(error) if is_broken(&error) => Err(error),
+            reply => Ok(Sent { reply, is_acknowledged: true }),
+        }
+    }
+}
+
+/// Sends a command. An error that the server answers with is an error here.
+pub(super) async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<Value> {
+    connection.send_packed_command(command).await.and_then(Value::extract_error)
+}
+
+/// The same for a slot that is on its way to this server: it answers for it once, if it is told so right before.
+async fn ask_for(connection: &mut MultiplexedConnection, command: Cmd) -> RedisResult<Value> {
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.cmd("ASKING").add_command(command);
+    let replies = connection.send_packed_commands(&pipeline, 0, 2).await?;
+    replies.into_iter().nth(1).unwrap_or(Value::Nil).extract_error()
+}
+
+/// Whether an error is of the connection, and not something that the server has answered.
+pub(super) fn is_broken(error: &RedisError) -> bool {
+    error.code().is_none()
+}

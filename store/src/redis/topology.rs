@@ -1,0 +1,173 @@
+//! Which server serves a key, and what to do when it is another one than it was.
+//!
+//! A call that a server refuses because it is not, or not now, the one for the key was not carried out, and goes to the one
+//! that is, until its deadline. A call whose reply is lost is never sent again here: whether it was carried out is for its
+//! owner to ask.
+
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use super::cluster::Cluster;
+use super::connect_error::RedisConnectError;
+use super::failure::sort;
+use super::line::{Sent, Via};
+use super::link::{Link, Live, Tries};
+use super::origin::Origin;
+use super::pause::Pause;
+use super::script::Call;
+use super::servers::Servers;
+use super::slots::slot;
+use super::{NAME, Shared};
+use crate::{Deadline, StoreError, StoreTime};
+
+/// Servers that were found.
+pub(super) enum Topology {
+    /// One that is always at the same address.
+    One(Arc<Link>),
+    /// One that may move.
+    Sentinel(Arc<Link>),
+    Cluster(Arc<Cluster>),
+}
+
+/// Where a refused call goes.
+enum Detour {
+    /// The slot has moved.
+    Moved,
+    /// The slot is moving; this call only.
+    Ask,
+    /// Nobody serves the key at the moment, or somebody else does whom we do not know yet.
+    Later,
+}
+
+/// Redirections that are followed in one call. Each other one is a topology that changes faster than one can ask.
+const HOPS: usize = 16;
+
+impl Topology {
+    pub(super) async fn open(shared: &Arc<Shared>) -> Result<Self, RedisConnectError> {
+        let connected = async |origin| {
+            let link = Link::new(Arc::clone(shared), origin);
+            link.connect(shared.config.connect_timeout).await.map(|_| link)
+        };
+        match &shared.config.servers {
+            Servers::One(info) => connected(Origin::At(info.clone())).await.map(Self::One),
+            Servers::Sentinel(sentinels) => connected(Origin::Sentinels(sentinels.clone())).await.map(Self::Sentinel),
+            Servers::Cluster(like, seeds) => {
+                Cluster::open(Arc::clone(shared), like.clone(), seeds.clone()).await.map(Self::Cluster)
+            }
+        }
+    }
+
+    /// The way to the server of a record, and the line there.
+    pub(super) async fn live(&self, name: &str, deadline: Deadline) -> Result<(Arc<Link>, Live), StoreError> {
+        match self {
+            Self::One(link) | Self::Sentinel(link) => {
+                link.live(deadline, Tries::Many).await.map(|live| (Arc::clone(link), live))
+            }
+            Self::Cluster(cluster) => cluster.live(slot(name.as_bytes()), deadline).await,
+        }
+    }
+
+    /// The ways to all masters, in an order of their own.
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        match self {
+            Self::One(link) | Self::Sentinel(link) => vec![Arc::clone(link)],
+            Self::Cluster(cluster) => cluster.nodes().into_iter().map(|(_, link)| link).collect(),
+        }
+    }
+
+    /// Whether keys live on different servers.
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
+    /// What is known of the time at the server of a record. Nothing is asked.
+    pub(super) fn now(&self, name: &str) -> StoreTime {
+        match self {
+            Self::One(link) | Self::Sentinel(link) => link.clock.now(),
+            Self::Cluster(cluster) => {
+                cluster.known(slot(name.as_bytes())).map_or_else(StoreTime::default, |link| link.clock.now())
+            }
+        }
+    }
+
+    /// Sends a call to the server of a record, wherever that is by now.
+    pub(super) async fn send(
+        &self,
+        name: &str,
+        call: &Call<'_>,
+        via: Via,
+        deadline: Deadline,
+    ) -> Result<Sent, StoreError> {
+        let mut pause = Pause::new();
+        let mut asked = None;
+        for _ in 0..HOPS {
+            let asking = asked.is_some();
+            let (link, live) = match asked.take() {
+                Some(hop) => hop,
+                None => self.live(name, deadline).await?,
+            };
+            let sent = link.send(&live, call, via, asking, deadline).await?;
+            if !sent.is_acknowledged {
+                self.doubt(&link, &live);
+            }
+            let Some((detour, error)) = sent.reply.as_ref().err().and_then(|error| Some((self.detour(error)?, error)))
+            else {
+                return Ok(sent);
+            };
+            match (detour, self) {
+                (Detour::Moved, Self::Cluster(cluster)) => cluster.moved(error, &live),
+                (Detour::Ask, Self::Cluster(cluster)) => asked = cluster.asked(error, &live, deadline).await?,
+                _ => {
+                    pause.lengthen();
+                    if pause.outlasts(deadline) {
+                        return Ok(sent);
+                    }
+                    pause.over().await;
+                    if let Self::Cluster(cluster) = self {
+                        cluster.refresh(deadline).await;
+                    }
+                }
+            }
+        }
+        Err(StoreError::not_applied(NAME, Wandering))
+    }
+
+    /// What to do about a refusal; `None` if it is an answer.
+    fn detour(&self, error: &RedisError) -> Option<Detour> {
+        let ErrorKind::Server(kind) = error.kind() else { return None };
+        match (kind, self) {
+            (_, Self::One(_)) => None,
+            (ServerErrorKind::Moved, Self::Cluster(_)) => Some(Detour::Moved),
+            (ServerErrorKind::Ask, Self::Cluster(_)) => Some(Detour::Ask),
+            (
+                ServerErrorKind::ReadOnly
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown,
+                _,
+            ) => Some(Detour::Later),
+            _ => None,
+        }
+    }
+
+    /// A write was not acknowledged: the server may have been cut off.
+    fn doubt(&self, link: &Arc<Link>, live: &Live) {
+        match self {
+            Self::One(_) => {}
+            Self::Sentinel(_) => link.doubt(live),
+            Self::Cluster(cluster) => cluster.doubt(),
+        }
+    }
+}
+
+/// A call was redirected more often than a topology changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the servers keep redirecting to each other")]
+struct Wandering;
+
+/// The reply, or what its refusal says about the record.
+pub(super) fn answer(sent: Sent) -> Result<redis::Value, StoreError> {
+    sent.reply.map_err(sort)
+}

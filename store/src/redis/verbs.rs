@@ -1,0 +1,134 @@
+//! The verbs of the contract.
+
+use redis::{Value, cmd};
+
+use super::line::Via;
+use super::script::Call;
+use super::topology::answer;
+use super::transact::{NotDurable, Wants};
+use super::{NAME, OnUnreplicated, RedisStore, Scripting, value};
+use crate::codec;
+use crate::record::{self, Record};
+use crate::{
+    Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError,
+};
+
+impl Store for RedisStore {
+    async fn claim(&self, claim: &Claim, deadline: Deadline) -> Result<Claimed, StoreError> {
+        self.claim_key(claim, deadline).await
+    }
+
+    async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
+        let key = &grant.attempt.key;
+        let issued_at = self.0.topology.now(&self.name_of(key));
+        let arguments = [&value::holder(grant)[..]];
+        if self.try_run(&self.0.shared.scripts.renew, key, &arguments, Via::Line, deadline).await?.0 {
+            return Ok(Renewed::Held);
+        }
+        let renew = |current: Option<&Record>, now| record::renew(current, now, issued_at, grant);
+        let (renewed, is_acknowledged) = self.transact(key, Wants::Recreation, deadline, renew).await?;
+        if renewed == Renewed::Recreated {
+            self.0.shared.counts.recreated.up();
+        }
+        // A lease that the next fail-over forgets is not one to go on with; it is asked for again.
+        if !is_acknowledged && self.0.shared.config.on_unreplicated == OnUnreplicated::Refuse {
+            return Err(StoreError::unknown(NAME, NotDurable));
+        }
+        Ok(renewed)
+    }
+
+    async fn checkpoint(
+        &self,
+        grant: &Grant,
+        checkpoint: &Checkpoint,
+        deadline: Deadline,
+    ) -> Result<Checkpointed, StoreError> {
+        let note = |current: Option<&Record>, now| record::checkpoint(current, now, grant, checkpoint);
+        self.note(&grant.attempt.key, deadline, note).await
+    }
+
+    async fn complete(
+        &self,
+        grant: &Grant,
+        completion: &Completion,
+        deadline: Deadline,
+    ) -> Result<Recorded, StoreError> {
+        let key = &grant.attempt.key;
+        let issued_at = self.0.topology.now(&self.name_of(key));
+        let (state, payload) = codec::completed(&completion.answer);
+        let time = issued_at.as_micros().to_be_bytes();
+        let retention = completion.retention.map(codec::retention);
+        let retention = retention.as_ref().map_or(&[][..], |retention| retention);
+        let arguments = [&value::holder(grant)[..], &time, &[state], payload, retention];
+        if self.try_run(&self.0.shared.scripts.complete, key, &arguments, Via::Line, deadline).await?.0 {
+            return Ok(Recorded::Recorded);
+        }
+        let complete = |current: Option<&Record>, now| record::complete(current, now, issued_at, grant, completion);
+        // The effect has happened: what was written counts, however few have it.
+        let (recorded, _) = self.transact(key, Wants::Recreation, deadline, complete).await?;
+        if recorded == Recorded::Recreated {
+            self.0.shared.counts.recreated.up();
+        }
+        Ok(recorded)
+    }
+
+    async fn release(
+        &self,
+        attempt: &Attempt,
+        fence: Option<Fence>,
+        deadline: Deadline,
+    ) -> Result<Released, StoreError> {
+        self.note(&attempt.key, deadline, |current, now| record::release(current, now, attempt, fence)).await
+    }
+
+    async fn abandon(&self, grant: &Grant, reason: Reason, deadline: Deadline) -> Result<Abandoned, StoreError> {
+        self.note(&grant.attempt.key, deadline, |current, now| record::abandon(current, now, grant, reason)).await
+    }
+
+    async fn resolve(
+        &self,
+        key: Key,
+        seen: Seen,
+        resolution: &Resolution,
+        deadline: Deadline,
+    ) -> Result<Resolved, StoreError> {
+        self.note(&key, deadline, |current, now| record::resolve(current, now, seen, resolution)).await
+    }
+
+    async fn inspect(&self, key: Key, deadline: Deadline) -> Result<Option<Entry>, StoreError> {
+        let snapshot = self.snapshot(&key, deadline).await?;
+        let seen = snapshot.read(&key).map_err(|error| StoreError::corrupt(NAME, error))?;
+        Ok(record::inspect(seen.record.as_ref(), snapshot.now, key).reply)
+    }
+
+    async fn list(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
+        self.list_keys(query, deadline).await
+    }
+
+    async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
+        self.note(&key, deadline, |current, now| record::erase(current, now, seen)).await
+    }
+
+    /// In a Cluster one node answers for all.
+    async fn ping(&self, deadline: Deadline) -> Result<(), StoreError> {
+        let ping = match self.0.shared.scripts.scripting {
+            Scripting::Eval => cmd("PING"),
+            Scripting::Functions => self.0.shared.scripts.time(),
+        };
+        let sent = self.0.topology.send("", &Call::Plain(ping), Via::Line, deadline).await?;
+        answer(sent).map(|_: Value| ())
+    }
+}
+
+impl RedisStore {
+    /// A transition of something that has happened, and waits for nobody but the master.
+    async fn note<R>(
+        &self,
+        key: &Key,
+        deadline: Deadline,
+        transition: impl Fn(Option<&Record>, crate::StoreTime) -> record::Transition<R> + Send + Sync,
+    ) -> Result<R, StoreError> {
+        self.transact(key, Wants::Note, deadline, transition).await.map(|(reply, _)| reply)
+    }
+}
