@@ -55,6 +55,7 @@ mod storm_report;
 mod streams;
 mod takeover;
 mod timeout;
+mod topologies;
 mod versions;
 mod waiting;
 

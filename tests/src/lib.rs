@@ -11,6 +11,9 @@
 //! | [`Relay`] | the line between server and bank, held at a chosen point |
 //! | [`Line`] | the line between a client and a server, cut at a chosen point |
 //! | [`RedisServer`] | a real Redis of one's own, with signals and restarts |
+//! | [`RedisPair`], [`SentinelGroup`], [`RedisCluster`] | several of them, which replicate and fail over |
+//! | [`LoneNode`] | a cluster of one node, all of it behind a line that a test breaks |
+//! | [`ServerClock`] | a Redis's wall clock, stepped while it runs |
 //! | [`RedisProxy`] | the line to a Redis, cut, slowed and mixed up at a chosen command |
 //! | [`Reply`] | an answer with every byte that a test may compare |
 //!
@@ -30,40 +33,54 @@
 pub mod alone;
 mod app;
 pub mod backend;
+mod certificates;
 mod downstream;
 pub mod faketime;
 mod faults;
 mod gate;
 mod handlers;
 mod line;
+mod lone_node;
 mod process;
 pub mod raw;
 mod redis_backend;
+mod redis_cluster;
 mod redis_options;
+mod redis_pair;
 mod redis_probe;
+mod redis_program;
 pub mod redis_proxy;
 mod redis_server;
 mod relay;
 mod reply;
 pub mod resp;
+mod sentinel_group;
+mod server_clock;
 mod service;
 mod streams;
 mod wait;
 
 pub use app::{App, Builder, Layer, MERCHANT, patient};
 pub use backend::Backend;
+pub use certificates::Certificates;
 pub use downstream::{Checks, Downstream};
 pub use faults::{Fault, Faults, Faulty, Verb};
 pub use gate::Gate;
 pub use handlers::Run;
 pub use line::{Cut, Line};
+pub use lone_node::LoneNode;
 pub use process::{Process, command, die_with_parent};
 pub use redis_backend::{Redis, RedisFences};
+pub use redis_cluster::{Moving, RedisCluster};
 pub use redis_options::RedisOptions;
+pub use redis_pair::RedisPair;
 pub use redis_probe::Commands;
+pub use redis_program::Program;
 pub use redis_proxy::{LineFault, RedisProxy};
 pub use redis_server::{RedisServer, free_port};
 pub use relay::Relay;
 pub use reply::{Reply, reply, try_reply};
+pub use sentinel_group::{MASTER, SentinelGroup};
+pub use server_clock::ServerClock;
 pub use service::{Bank, Options, Server};
 pub use wait::{Count, eventually, let_pass, within};

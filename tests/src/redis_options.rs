@@ -2,18 +2,25 @@
 
 use std::ffi::OsString;
 
+use crate::redis_program::Program;
+use crate::{Certificates, ServerClock};
+
 /// Settings of a server. By default it persists nothing, evicts nothing and asks for no password.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
     arguments: Vec<OsString>,
     password: Option<String>,
     unix_socket: bool,
+    program: Program,
+    certificates: Option<Certificates>,
+    environment: Vec<(OsString, OsString)>,
+    sentinel: Option<String>,
+    cluster: bool,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        let new = Self { arguments: Vec::new(), password: None, unix_socket: false };
-        new.set("save", "").set("appendonly", "no").set("maxmemory-policy", "noeviction")
+        Self::bare().set("save", "").set("appendonly", "no").set("maxmemory-policy", "noeviction")
     }
 }
 
@@ -53,6 +60,41 @@ impl RedisOptions {
         self
     }
 
+    /// It is of this kind.
+    pub fn program(mut self, program: Program) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// It speaks only TLS: to clients, to its replicas, in its cluster.
+    pub fn tls(mut self, certificates: &Certificates) -> Self {
+        self.certificates = Some(certificates.clone());
+        let file = |path: std::path::PathBuf| path.display().to_string();
+        self.set("tls-cert-file", &file(certificates.certificate()))
+            .set("tls-key-file", &file(certificates.key()))
+            .set("tls-ca-cert-file", &file(certificates.authority_file()))
+            .set("tls-auth-clients", "no")
+            .set("tls-replication", "yes")
+            .set("tls-cluster", "yes")
+    }
+
+    /// It tells the time by this clock.
+    pub fn clock(mut self, clock: &ServerClock) -> Self {
+        self.environment.extend(clock.environment());
+        self
+    }
+
+    /// It is a node of a cluster, which takes another for lost after so many milliseconds.
+    pub fn cluster(mut self, node_timeout: u32) -> Self {
+        self.cluster = true;
+        self.set("cluster-enabled", "yes").set("cluster-node-timeout", &node_timeout.to_string())
+    }
+
+    /// A Sentinel that begins with this configuration, and rewrites it.
+    pub(crate) fn sentinel(configuration: String) -> Self {
+        Self { sentinel: Some(configuration), ..Self::bare() }
+    }
+
     /// Any other setting, by its name in `redis.conf`. The last one of a name counts.
     pub fn set(self, name: &str, value: &str) -> Self {
         self.with([format!("--{name}").into(), value.into()])
@@ -62,12 +104,50 @@ impl RedisOptions {
         &self.arguments
     }
 
+    /// Whether this was set, by its name in `redis.conf`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.arguments.contains(&format!("--{name}").into())
+    }
+
     pub(crate) fn default_password(&self) -> Option<&str> {
         self.password.as_deref()
     }
 
     pub(crate) const fn has_unix_socket(&self) -> bool {
         self.unix_socket
+    }
+
+    pub(crate) fn executable(&self) -> OsString {
+        self.program.path()
+    }
+
+    pub(crate) const fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
+    pub(crate) fn environment(&self) -> &[(OsString, OsString)] {
+        &self.environment
+    }
+
+    pub(crate) fn sentinel_configuration(&self) -> Option<&str> {
+        self.sentinel.as_deref()
+    }
+
+    pub(crate) const fn is_clustered(&self) -> bool {
+        self.cluster
+    }
+
+    const fn bare() -> Self {
+        Self {
+            arguments: Vec::new(),
+            password: None,
+            unix_socket: false,
+            program: Program::System,
+            certificates: None,
+            environment: Vec::new(),
+            sentinel: None,
+            cluster: false,
+        }
     }
 
     fn with(mut self, arguments: impl IntoIterator<Item = OsString>) -> Self {

@@ -129,7 +129,8 @@ impl RedisServer {
 
     /// Sends any command on a connection of its own.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
-        let asked = async { command.query_async(&mut self.connection().await).await };
+        // On the heap: connecting over TLS takes more room than many of these together should.
+        let asked = Box::pin(async { command.query_async(&mut self.connection().await).await });
         let answer = within("redis-server answers", asked).await;
         answer.unwrap_or_else(|error| panic!("redis-server refuses {}: {error}", command_name(command)))
     }

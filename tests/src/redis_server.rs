@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisResult};
+use redis::{AsyncConnectionConfig, RedisResult, TlsCertificates};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ exec 3<&0
     read -r _ _ _ parent _ </proc/self/stat
     [ "$parent" != $$ ] || kill -KILL $$
 } >/dev/null 2>&1 &
-exec redis-server "$@" 3<&- </dev/null
+exec "$@" 3<&- </dev/null
 "#;
 
 const MISSING: &str =
@@ -42,6 +42,8 @@ const ATTEMPTS: usize = 5;
 pub struct RedisServer {
     options: RedisOptions,
     port: u16,
+    /// Where the nodes of a cluster talk to each other.
+    bus: u16,
     directory: TempDir,
     running: Mutex<Option<Running>>,
 }
@@ -56,10 +58,10 @@ impl RedisServer {
     /// Starts one, and returns when it answers.
     pub async fn start(options: RedisOptions) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut server = Self { options, port: 0, directory, running: Mutex::default() };
+        let mut server = Self { options, port: 0, bus: 0, directory, running: Mutex::default() };
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
-            server.port = free_port().await;
+            (server.port, server.bus) = (free_port().await, free_port().await);
             match server.launch().await {
                 Ok(()) => return server,
                 Err(failure) => why = failure,
@@ -84,18 +86,33 @@ impl RedisServer {
     pub fn url(&self) -> String {
         match self.options.default_password() {
             Some(password) => self.url_as("", password),
-            None => format!("redis://{}", self.address()),
+            None => format!("{}://{}", self.scheme(), self.address()),
         }
     }
 
     /// What a client connects to as this user. Name and password are of characters that need no escape.
     pub fn url_as(&self, user: &str, password: &str) -> String {
-        format!("redis://{user}:{password}@{}", self.address())
+        format!("{}://{user}:{password}@{}", self.scheme(), self.address())
+    }
+
+    /// The port on which the nodes of a cluster talk to each other.
+    pub const fn bus(&self) -> u16 {
+        self.bus
     }
 
     /// What a client on this machine connects to if there is a [`unix_socket`](RedisOptions::unix_socket).
     pub fn unix_url(&self) -> String {
         format!("unix://{}", self.socket().display())
+    }
+
+    /// What it was started with.
+    pub const fn options(&self) -> &RedisOptions {
+        &self.options
+    }
+
+    /// Whether it has not been killed.
+    pub fn is_running(&self) -> bool {
+        self.running().is_some()
     }
 
     /// The system's number for its process.
@@ -151,7 +168,16 @@ impl RedisServer {
     }
 
     pub(crate) fn client(&self) -> redis::Client {
-        redis::Client::open(self.url()).expect("a URL")
+        match self.options.certificates() {
+            None => redis::Client::open(self.url()).expect("a URL"),
+            Some(certificates) => {
+                // As a store does it: whoever is first chooses for the process.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let root_cert = Some(certificates.authority().as_bytes().to_vec());
+                redis::Client::build_with_tls(self.url(), TlsCertificates { client_tls: None, root_cert })
+                    .expect("a URL")
+            }
+        }
     }
 
     async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
@@ -173,15 +199,34 @@ impl RedisServer {
     fn spawn(&self) -> Running {
         let log = File::create(self.log_file()).expect("a file can be made");
         let mut command = Command::new("sh");
-        command.args(["-c", GUARD, "redis-server"]).args(["--port", &self.port.to_string()]);
-        command.args(["--bind", "127.0.0.1"]).arg("--dir").arg(self.data()).args(self.options.arguments());
-        if self.options.has_unix_socket() {
-            command.arg("--unixsocket").arg(self.socket());
-        }
+        command.args(["-c", GUARD, "redis-server"]).arg(self.options.executable());
+        self.configure(&mut command);
+        command.envs(self.options.environment().iter().cloned());
         command.stdin(Stdio::piped()).stdout(log.try_clone().expect("a file")).stderr(log);
         let mut child = command.spawn().expect("a shell");
         let guard = child.stdin.take().expect("piped");
         Running { child, _guard: guard }
+    }
+
+    fn configure(&self, command: &mut Command) {
+        if let Some(configuration) = self.options.sentinel_configuration() {
+            let file = self.file("sentinel.conf");
+            // It keeps there what it has found out.
+            if !file.exists() {
+                std::fs::write(&file, configuration).expect("a file can be written");
+            }
+            command.arg(file).arg("--sentinel");
+        }
+        let ports =
+            if self.options.certificates().is_some() { ["--tls-port", "--port"] } else { ["--port", "--tls-port"] };
+        command.args([ports[0], &self.port.to_string(), ports[1], "0", "--bind", "127.0.0.1"]);
+        command.arg("--dir").arg(self.data()).args(self.options.arguments());
+        if self.options.is_clustered() {
+            command.args(["--cluster-port", &self.bus.to_string()]);
+        }
+        if self.options.has_unix_socket() {
+            command.arg("--unixsocket").arg(self.socket());
+        }
     }
 
     /// Whether our process answers; nothing while it may still come to that.
@@ -207,6 +252,10 @@ impl RedisServer {
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    const fn scheme(&self) -> &'static str {
+        if self.options.certificates().is_some() { "rediss" } else { "redis" }
     }
 
     fn data(&self) -> PathBuf {
