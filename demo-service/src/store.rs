@@ -63,7 +63,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// The store's name cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "write it as memory, as embedded:PATH with the path of a file, or as redis://HOST:PORT (rediss:// for TLS, unix:///PATH)"
+    "write it as memory, as embedded:PATH with the path of a file, or as redis://HOST:PORT, \
+     redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT (rediss:// for TLS, unix:///PATH)"
 )]
 pub(crate) struct UnknownStore;
 
@@ -81,9 +82,7 @@ impl FromStr for StoreChoice {
             None if text == "memory" => Ok(Self::Memory),
             None if text == "embedded" => Ok(Self::default()),
             Some(("embedded", path)) if !path.is_empty() => Ok(Self::Embedded(path.into())),
-            Some(("redis" | "rediss" | "unix", _)) if RedisConfig::new(text).is_ok() => {
-                Ok(Self::Redis(Url(text.into())))
-            }
+            Some(_) if RedisConfig::new(text).is_ok() => Ok(Self::Redis(Url(text.into()))),
             _ => Err(UnknownStore),
         }
     }

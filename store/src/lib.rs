@@ -252,7 +252,8 @@ mod verbs;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{
-    Durability, OnUnreplicated, RedisConfig, RedisConfigError, RedisConnectError, RedisCounts, RedisStore, Scripting,
+    Durability, DurabilityError, OnUnreplicated, RedisConfig, RedisConfigError, RedisConnectError, RedisCounts,
+    RedisStore, Scripting,
 };
 pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed, Completion};
 pub use boxed::BoxStore;

@@ -67,6 +67,7 @@ mod line;
 mod link;
 mod list;
 mod origin;
+mod parameters;
 mod patience;
 mod pause;
 mod role;
@@ -100,6 +101,7 @@ pub use config::{RedisConfig, RedisConfigError};
 pub use connect_error::RedisConnectError;
 pub use counts::RedisCounts;
 pub use durability::{Durability, OnUnreplicated};
+pub use parameters::DurabilityError;
 pub use script::Scripting;
 
 pub(crate) const NAME: &str = "redis";
