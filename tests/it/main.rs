@@ -33,6 +33,7 @@ mod redis_down;
 mod redis_fences;
 mod redis_figures;
 mod redis_keys;
+mod redis_kinds_laws;
 mod redis_laws;
 mod redis_line;
 mod redis_line_laws;

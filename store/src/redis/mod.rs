@@ -44,8 +44,9 @@
 //!     +cluster|slots +asking
 //! ```
 //!
-//! and `+scan +strlen` for listing keys. Without `+info`, `+role` tells of replicas. A user who may run no script of his own needs
-//! `+fcall` instead of the first line's commands: [`Scripting::Functions`].
+//! and `+scan +strlen` for listing keys. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
+//! `+fcall` instead of `+eval +evalsha`, and with [`Durability::Local`] nothing else but `+set +get +getrange +pttl +pexpire +time`,
+//! which the functions run with his rights: [`Scripting::Functions`].
 //!
 //! # Errors
 //!
