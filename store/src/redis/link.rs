@@ -145,7 +145,8 @@ impl Link {
         self.lock().as_ref().is_some_and(|current| current.generation == live.generation)
     }
 
-    fn current(&self) -> Option<Live> {
+    /// The connection, if there is one.
+    pub(super) fn current(&self) -> Option<Live> {
         self.lock().clone()
     }
 

@@ -31,6 +31,7 @@
 mod claim;
 mod clock;
 mod config;
+pub mod doctor;
 mod failure;
 mod greeting;
 mod link;
@@ -83,6 +84,7 @@ struct Inner {
     scripts: Scripts,
     prefix: Box<str>,
     unsettled: Unsettled,
+    ward: doctor::Ward,
 }
 
 /// A reply that no Redis server gives. What was sent may have been carried out.
@@ -111,9 +113,15 @@ impl RedisStore {
     ///
     /// [`RedisConnectError`], with the cause and what to do. Nothing is retried here.
     pub async fn connect_with(config: RedisConfig) -> Result<Self, RedisConnectError> {
-        let prefix = config.prefix.clone();
+        let (prefix, ward) = (config.prefix.clone(), doctor::Ward::new(&config));
         let link = Link::open(config).await?;
-        Ok(Self(Arc::new(Inner { link, scripts: Scripts::new(), prefix, unsettled: Unsettled::default() })))
+        let inner = Arc::new(Inner { link, scripts: Scripts::new(), prefix, unsettled: Unsettled::default(), ward });
+        doctor::Ward::patrol(Arc::downgrade(&inner));
+        Ok(Self(inner))
+    }
+
+    fn ward(&self) -> &doctor::Ward {
+        &self.0.ward
     }
 
     /// The name of a key's record in Redis, for operators who look at one: the prefix, and the digest in base64url
