@@ -155,7 +155,9 @@ fn decide(diagnosis: Diagnosis, anyway: bool) -> Result<(), Unfit> {
     }
     match &errors[..] {
         [] => Ok(()),
-        [first, more @ ..] => Err(Unfit::Unsafe { first: first.to_string(), more: more.len() }),
+        [first, more @ ..] => {
+            Err(Unfit::Unsafe { first: format!("{}: {}", first.check, first.seen), more: more.len() })
+        }
     }
 }
 

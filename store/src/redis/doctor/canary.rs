@@ -98,7 +98,11 @@ fn causes(fault: &Fault) -> String {
     let mut line = fault.to_string();
     let mut cause = std::error::Error::source(fault);
     while let Some(error) = cause {
-        line = format!("{line}: {error}");
+        // Some errors show their cause themselves.
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
         cause = error.source();
     }
     line

@@ -152,7 +152,10 @@ async fn probe(
     command: &Cmd,
 ) -> RedisResult<Probe> {
     match ask(connection, command).await {
-        Ok(_) => Ok(Probe::Works),
+        Ok(_) => {
+            facts.look(at, None);
+            Ok(Probe::Works)
+        }
         Err(error) => {
             let code = refusal(&error).map(str::to_owned).ok_or(error)?;
             facts.look(at, Some(code.clone()));
