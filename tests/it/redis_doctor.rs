@@ -178,7 +178,7 @@ async fn s60_a_server_that_evicts_is_refused_or_warned_of_and_evictions_raise_an
     let (status, refusal) = demo(&["serve", "--listen", "127.0.0.1:0", "--store", &url]).await;
     assert_eq!(status, Some(2), "{refusal}");
     let last = refusal.lines().last().unwrap_or_default();
-    assert!(last.contains("D1 eviction-policy: maxmemory-policy is volatile-lru"), "{last}");
+    assert!(last.contains("the store is not safe: D1 eviction-policy: maxmemory-policy is volatile-lru"), "{last}");
     assert!(last.contains("--allow-unsafe-store"), "{last}");
 
     let bank = Bank::start(DEMO).await;
@@ -212,7 +212,8 @@ async fn s62_an_active_replica_is_refused() {
     let role = find(&diagnose(&store, &patched()).await, Check::Role).clone();
     assert!(role.severity == Severity::Error && role.seen.contains("active-replica"), "{role}");
     let (status, refusal) = demo(&["serve", "--listen", "127.0.0.1:0", "--store", &line.url()]).await;
-    assert!(status == Some(2) && refusal.contains("D5 role"), "{refusal}");
+    let last = refusal.lines().last().unwrap_or_default();
+    assert!(status == Some(2) && last.contains("the store is not safe: D5 role"), "{refusal}");
     drop(own);
 }
 

@@ -22,6 +22,8 @@
 //!   process loses nothing and a power cut at most about a second of claims; `always` closes that gap at a price.
 //! - No fail-over to an asynchronous replica: a claim that was not yet replicated is forgotten by it.
 //!
+//! The [`doctor`] looks whether a server is set up so, and says what to do where it is not.
+//!
 //! # Errors
 //!
 //! A command that was refused was *not applied*. After a time-out, a broken connection or a reply that makes no sense the

@@ -1,11 +1,12 @@
 //! Asks one node what it is. Everything that it may not be asked stays unknown; only a broken connection is an error.
 
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, RedisError, RedisResult, cmd};
 
-use super::facts::{ClusterFacts, Facts, Look, Probe, Rights, Role, Skew, Transport};
+use super::facts::{ClusterFacts, Facts, Look, Probe, Rights, Role, SentinelFacts, Skew, Transport};
 use super::settings::Setting;
 use crate::redis::greeting::time;
 use crate::redis::script::ask;
@@ -60,6 +61,24 @@ pub(crate) async fn vitals(connection: &mut MultiplexedConnection) -> RedisResul
     }
     facts.clock = skew(connection, &mut facts).await?;
     Ok(facts)
+}
+
+/// What a Sentinel says of the master of this name.
+#[cfg_attr(not(test), expect(dead_code, reason = "for stores that are reached over Sentinels"))]
+pub(crate) async fn sentinel(connection: &mut MultiplexedConnection, master: &str) -> RedisResult<SentinelFacts> {
+    let quorum = match ask(connection, cmd("SENTINEL").arg("CKQUORUM").arg(master)).await {
+        Ok(_) => Some(Ok(())),
+        Err(error) => {
+            let code = refusal(&error).map(str::to_owned).ok_or(error)?;
+            (code == "NOQUORUM").then_some(Err(code))
+        }
+    };
+    let mut unnoted = Facts::default();
+    let replicas = cmd("SENTINEL").arg("REPLICAS").arg(master).to_owned();
+    let replicas =
+        say::<Vec<HashMap<String, String>>>(connection, &mut unnoted, "SENTINEL REPLICAS", &replicas).await?;
+    let priority = |replica: HashMap<String, String>| replica.get("slave-priority")?.parse().ok();
+    Ok(SentinelFacts { quorum, priorities: replicas.map(|them| them.into_iter().filter_map(priority).collect()) })
 }
 
 async fn skew(connection: &mut MultiplexedConnection, facts: &mut Facts) -> RedisResult<Option<Skew>> {
