@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use idempotency_store::RedisStore;
 use idempotency_store::redis::doctor::{Check, Declaration, Diagnosis, Event, Examination, Finding, Severity};
 use idempotency_tests::redis_proxy::named;
-use idempotency_tests::{Bank, LineFault, RedisOptions, RedisServer, Server, command, eventually, within};
+use idempotency_tests::{Bank, LineFault, RedisOptions, RedisProxy, RedisServer, Server, command, eventually, within};
 use redis::cmd;
 
 use crate::DEMO;
@@ -206,7 +206,8 @@ async fn s60_a_server_that_evicts_is_refused_or_warned_of_and_evictions_raise_an
 async fn s62_an_active_replica_is_refused() {
     const INFO: &str = "redis_version:7.2.11\r\nmaxmemory:1000\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n\
                         evicted_keys:0\r\nrole:active-replica\r\nconnected_slaves:0\r\ncluster_enabled:0\r\n";
-    let (own, line) = Own::behind_a_line().await;
+    let server = RedisServer::start(RedisOptions::default().append_only("always")).await;
+    let line = RedisProxy::to(server.address()).await;
     line.set(named("INFO"), LineFault::Answer(format!("${}\r\n{INFO}\r\n", INFO.len()).into()));
     let store = RedisStore::connect(&line.url()).await.unwrap();
     let role = find(&diagnose(&store, &patched()).await, Check::Role).clone();
@@ -214,7 +215,6 @@ async fn s62_an_active_replica_is_refused() {
     let (status, refusal) = demo(&["serve", "--listen", "127.0.0.1:0", "--store", &line.url()]).await;
     let last = refusal.lines().last().unwrap_or_default();
     assert!(status == Some(2) && last.contains("the store is not safe: D5 role"), "{refusal}");
-    drop(own);
 }
 
 /// The server's clock is stepped by a day: what it has completed would be gone, and run again.
