@@ -64,7 +64,7 @@ pub(crate) async fn vitals(connection: &mut MultiplexedConnection) -> RedisResul
 }
 
 /// What a Sentinel says of the master of this name.
-#[cfg_attr(not(test), expect(dead_code, reason = "for stores that are reached over Sentinels"))]
+#[expect(dead_code, reason = "for stores that are reached over Sentinels")]
 pub(crate) async fn sentinel(connection: &mut MultiplexedConnection, master: &str) -> RedisResult<SentinelFacts> {
     let quorum = match ask(connection, cmd("SENTINEL").arg("CKQUORUM").arg(master)).await {
         Ok(_) => Some(Ok(())),
