@@ -10,6 +10,7 @@
 pub mod bank;
 mod banner;
 mod cli;
+mod doctor;
 mod exit;
 mod extract;
 mod keys;

@@ -17,6 +17,7 @@ use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, Timing, Wa
 use crate::bank::client::AddressError;
 use crate::bank::{self, BankClient, Dedup, Ledger, dedup, ledger};
 use crate::banner::{self, Ground};
+use crate::doctor::{self, Declared, Unfit};
 use crate::exit::Failure;
 use crate::listen::{self, ListenError};
 use crate::on_abandoned::OnAbandonedChoice;
@@ -69,6 +70,11 @@ pub(crate) struct Args {
     /// How long to wait at the start for a Redis server that is not there yet.
     #[arg(long, env = "DEMO_WAIT_FOR_STORE", value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) wait_for_store: Duration,
+    /// Start even on a Redis server that forgets or refuses keys, and only warn of it.
+    #[arg(long, env = "DEMO_ALLOW_UNSAFE_STORE")]
+    pub(crate) allow_unsafe_store: bool,
+    #[command(flatten)]
+    pub(crate) declared: Declared,
     /// How long requests may take to end when the service is stopped.
     #[arg(long, env = "DEMO_DRAIN", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) drain: Duration,
@@ -102,6 +108,9 @@ pub(crate) enum ConfigurationError {
     /// The store cannot be opened.
     #[error("{0} (see --store)")]
     Store(#[from] StoreError),
+    /// The store forgets keys.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -148,6 +157,7 @@ impl Service {
         let named = args.bank.as_deref().map(BankClient::new).transpose()?;
         let (listener, address) = listen::bind(&args.listen).await?;
         let store = OpenStore::open(&args.store, args.wait_for_store).await?;
+        doctor::admit(&store, &args.declared, args.lease, args.allow_unsafe_store).await?;
         let (client, bank) = match named {
             Some(client) => (client, None),
             None => OwnBank::start(args).await.map(|(client, bank)| (client, Some(bank)))?,

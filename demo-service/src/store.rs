@@ -121,6 +121,8 @@ pub(crate) struct OpenStore {
     pub(crate) store: BoxStore,
     /// The same once more, if it has a file to close.
     embedded: Option<EmbeddedStore>,
+    /// And if it has a server to examine.
+    redis: Option<RedisStore>,
 }
 
 impl OpenStore {
@@ -128,15 +130,21 @@ impl OpenStore {
     pub(crate) async fn open(choice: &StoreChoice, patience: Duration) -> Result<Self, StoreError> {
         match choice {
             StoreChoice::Redis(url) => {
-                Ok(Self { store: BoxStore::new(connect(&url.0, patience).await?), embedded: None })
+                let redis = connect(&url.0, patience).await?;
+                Ok(Self { store: BoxStore::new(redis.clone()), embedded: None, redis: Some(redis) })
             }
-            StoreChoice::Memory => Ok(Self { store: BoxStore::new(MemoryStore::new()), embedded: None }),
+            StoreChoice::Memory => Ok(Self { store: BoxStore::new(MemoryStore::new()), embedded: None, redis: None }),
             StoreChoice::Embedded(path) => {
                 create_directory(path).await;
                 let embedded = EmbeddedStore::open(path).await?;
-                Ok(Self { store: BoxStore::new(embedded.clone()), embedded: Some(embedded) })
+                Ok(Self { store: BoxStore::new(embedded.clone()), embedded: Some(embedded), redis: None })
             }
         }
+    }
+
+    /// The store, if it is one in Redis.
+    pub(crate) const fn redis(&self) -> Option<&RedisStore> {
+        self.redis.as_ref()
     }
 
     /// Closes the file, so that the next process finds it free.

@@ -29,6 +29,7 @@ mod layer_order;
 mod owner_life;
 mod peers;
 mod redis_connecting;
+mod redis_doctor;
 mod redis_down;
 mod redis_failover;
 mod redis_fences;
