@@ -1,0 +1,142 @@
+//! The bytes of a sealed value.
+//!
+//! Version 1:
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 3 | `E5 69 64`: sealed. The answers of no version of the layer begin so |
+//! | 3 | 1 | version, 1 |
+//! | 4 | 1 | the id of the key |
+//! | 5 | 24 | nonce, random |
+//! | 29 | rest | ciphertext, as long as the value, and the tag of 16 bytes |
+
+use bytes::Bytes;
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+
+use super::key_ring::{EncryptionKey, KeyRing};
+use crate::ids::fill_random;
+use crate::{Fence, Fingerprint, Key, RandomError};
+
+/// How many bytes a sealed value has more than the value.
+pub const SEALED_OVERHEAD: usize = HEADER_LEN + TAG_LEN;
+
+const MARK: [u8; 3] = [0xE5, b'i', b'd'];
+const VERSION: u8 = 1;
+const NONCE_LEN: usize = 24;
+const TAG_LEN: usize = 16;
+const HEADER_LEN: usize = MARK.len() + 2 + NONCE_LEN;
+
+/// What begins the associated data, so that nothing sealed elsewhere under the same key opens here.
+const DOMAIN: &[u8] = b"idempotency-store sealed value";
+
+/// The bytes cannot be opened. They are left as they are, and nothing is served.
+///
+/// Found as the [source](std::error::Error::source) of a [`Corrupt`](crate::ErrorKind::Corrupt) error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// They are not sealed: written before the store was encrypted, or past the encryption. See
+    /// [`EncryptedStore::accept_plaintext`](crate::EncryptedStore::accept_plaintext).
+    #[error("what is stored is not encrypted")]
+    NotSealed,
+    /// They end too early.
+    #[error("the encrypted value is cut short")]
+    Truncated,
+    /// Sealed by a newer version of this crate. Upgrade this process too.
+    #[error("the encrypted value has version {0}; this version of the crate reads up to {VERSION}")]
+    UnknownVersion(u8),
+    /// The key is not in the ring: it was removed too early, or is not here yet. Put it into the ring.
+    #[error("the encryption key with id {0} is not in the ring")]
+    UnknownKey(u8),
+    /// They were changed, belong to another record, or were sealed with another key of the same id.
+    #[error("the encrypted value is not authentic: changed, of another record, or of another key with this id")]
+    NotAuthentic,
+}
+
+/// The value cannot be sealed, so it is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealingError {
+    #[error(transparent)]
+    NoRandomness(#[from] RandomError),
+    /// The cipher takes 256 GiB.
+    #[error("the value is too long to be encrypted")]
+    TooLong,
+}
+
+/// What a value is and whose: bound to it as associated data, so that it opens as that and as nothing else.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    /// An answer to be replayed, of the attempt with this fence.
+    Kept(Fence),
+    /// The note of a tombstone, of the attempt with this fence.
+    NotKept(Fence),
+    /// A note of an owner whose request this is.
+    Checkpoint(Fingerprint),
+}
+
+/// Seals `value` as `role` of `key` with the primary.
+pub(super) fn seal(ring: &KeyRing, key: &Key, role: Role, value: &[u8]) -> Result<Bytes, SealingError> {
+    let primary = ring.primary();
+    let mut nonce = [0; NONCE_LEN];
+    fill_random(&mut nonce)?;
+    let mut sealed = Vec::with_capacity(value.len() + SEALED_OVERHEAD);
+    sealed.extend(MARK);
+    sealed.extend([VERSION, primary.id()]);
+    sealed.extend(nonce);
+    sealed.extend_from_slice(value);
+    let text = sealed.get_mut(HEADER_LEN..).unwrap_or_default();
+    let data = associated(primary.id(), key, role);
+    let tag = cipher(primary)
+        .encrypt_inout_detached(&XNonce::from(nonce), &data, text.into())
+        .map_err(|_| SealingError::TooLong)?;
+    sealed.extend(tag);
+    Ok(sealed.into())
+}
+
+/// Opens what was sealed as `role` of `key`, whichever key of the ring sealed it.
+pub(super) fn open(ring: &KeyRing, key: &Key, role: Role, sealed: &[u8]) -> Result<Bytes, SealError> {
+    if !is_sealed(sealed) {
+        return Err(SealError::NotSealed);
+    }
+    match sealed.get(MARK.len()) {
+        Some(&VERSION) => {}
+        Some(&version) => return Err(SealError::UnknownVersion(version)),
+        None => return Err(SealError::Truncated),
+    }
+    let ([_, _, _, _, id, nonce @ ..], rest) = sealed.split_first_chunk::<HEADER_LEN>().ok_or(SealError::Truncated)?;
+    let (text, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(SealError::Truncated)?;
+    let opener = ring.get(*id).ok_or(SealError::UnknownKey(*id))?;
+    let mut value = text.to_vec();
+    cipher(opener)
+        .decrypt_inout_detached(
+            &XNonce::from(*nonce),
+            &associated(*id, key, role),
+            value.as_mut_slice().into(),
+            &(*tag).into(),
+        )
+        .map_err(|_| SealError::NotAuthentic)?;
+    Ok(value.into())
+}
+
+/// Whether these bytes are sealed, or what is left of such.
+fn is_sealed(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().zip(MARK).all(|(byte, mark)| *byte == mark)
+}
+
+fn cipher(key: &EncryptionKey) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.material().into())
+}
+
+/// Every field has one length, but for the last one, whose length follows from the role.
+fn associated(id: u8, key: &Key, role: Role) -> Vec<u8> {
+    let (kind, number, fingerprint) = match &role {
+        Role::Kept(fence) => (1, Some(fence.get()), None),
+        Role::NotKept(fence) => (2, Some(fence.get()), None),
+        Role::Checkpoint(fingerprint) => (3, None, Some(fingerprint)),
+    };
+    let mut data = [DOMAIN, &[VERSION, id, kind], key.as_bytes()].concat();
+    data.extend(number.iter().flat_map(|number| number.to_be_bytes()));
+    data.extend(fingerprint.iter().flat_map(|fingerprint| fingerprint.as_bytes()));
+    data
+}
