@@ -78,6 +78,8 @@
 mod key_ring;
 mod opening;
 mod seal;
+#[cfg(all(test, feature = "memory"))]
+mod tests;
 mod verbs;
 
 use std::fmt;

@@ -140,3 +140,112 @@ fn associated(id: u8, key: &Key, role: Role) -> Vec<u8> {
     data.extend(fingerprint.iter().flat_map(|fingerprint| fingerprint.as_bytes()));
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key::new([7; 32]);
+    const ROLE: Role = Role::Kept(Fence::new(42));
+
+    fn ring(ids: &[u8]) -> KeyRing {
+        KeyRing::new(ids.iter().map(|id| EncryptionKey::new(*id, [*id; 32]).unwrap())).unwrap()
+    }
+
+    fn sealed() -> Vec<u8> {
+        seal(&ring(&[1]), &KEY, ROLE, b"an answer").unwrap().to_vec()
+    }
+
+    #[test]
+    fn opens_what_it_sealed() {
+        for value in [&b""[..], b"an answer", &[0; 5000]] {
+            for role in [ROLE, Role::NotKept(Fence::new(0)), Role::Checkpoint(Fingerprint::new([9; 32]))] {
+                let sealed = seal(&ring(&[1]), &KEY, role, value).unwrap();
+                assert_eq!(sealed.len(), value.len() + SEALED_OVERHEAD);
+                assert_eq!(open(&ring(&[1]), &KEY, role, &sealed).unwrap(), value);
+            }
+        }
+        assert!(!sealed().windows(6).any(|window| window == b"answer"));
+        assert_ne!(sealed(), sealed(), "every sealing has a nonce of its own");
+    }
+
+    /// Version 1 is opened for ever.
+    #[test]
+    fn opens_the_bytes_of_version_1() {
+        // Computed from the definitions of HChaCha20 and of RFC 8439, not by this code.
+        const SEALED: &str = "e569640101000102030405060708090a0b0c0d0e0f1011121314151617\
+                              19befbe4f3e2a0ed91fabb14146b5870f559ede27cd982983b";
+        let byte = |at| u8::from_str_radix(&SEALED[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..SEALED.len()).step_by(2).map(byte).collect();
+        assert_eq!(open(&ring(&[1]), &KEY, ROLE, &bytes).unwrap(), "an answer");
+    }
+
+    #[test]
+    fn opens_in_its_own_place_alone() {
+        let fingerprint = Fingerprint::new([0; 32]);
+        let other_key = Key::new([[7; 16], [8; 16]].concat().try_into().unwrap());
+        for (key, role) in [
+            (other_key, ROLE),
+            (KEY, Role::Kept(Fence::new(43))),
+            (KEY, Role::NotKept(Fence::new(42))),
+            (KEY, Role::Checkpoint(fingerprint)),
+        ] {
+            assert_eq!(open(&ring(&[1]), &key, role, &sealed()), Err(SealError::NotAuthentic));
+        }
+        let note = seal(&ring(&[1]), &KEY, Role::Checkpoint(fingerprint), b"half way").unwrap();
+        let other = Role::Checkpoint(Fingerprint::new([1; 32]));
+        assert_eq!(open(&ring(&[1]), &KEY, other, &note), Err(SealError::NotAuthentic));
+    }
+
+    #[test]
+    fn refuses_what_was_changed_anywhere() {
+        let whole = sealed();
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut changed = whole.clone();
+                changed[at] ^= 1 << bit;
+                let error = open(&ring(&[1, 2, 3]), &KEY, ROLE, &changed).unwrap_err();
+                let fits = match at {
+                    0..3 => error == SealError::NotSealed,
+                    3 => error == SealError::UnknownVersion(changed[3]),
+                    // Another key of the ring was named, or none.
+                    4 => error == SealError::UnknownKey(changed[4]) || error == SealError::NotAuthentic,
+                    _ => error == SealError::NotAuthentic,
+                };
+                assert!(fits, "byte {at}, bit {bit}: {error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_cut_short_or_goes_on() {
+        let whole = sealed();
+        for len in 0..whole.len() {
+            let error = open(&ring(&[1]), &KEY, ROLE, &whole[..len]).unwrap_err();
+            let expected = match len {
+                0 => SealError::NotSealed,
+                1..SEALED_OVERHEAD => SealError::Truncated,
+                _ => SealError::NotAuthentic,
+            };
+            assert_eq!(error, expected, "{len} bytes");
+        }
+        let longer = [&whole[..], &[0]].concat();
+        assert_eq!(open(&ring(&[1]), &KEY, ROLE, &longer), Err(SealError::NotAuthentic));
+    }
+
+    #[test]
+    fn any_key_of_the_ring_opens_and_no_other() {
+        let sealed = sealed();
+        assert!(open(&ring(&[2, 1]), &KEY, ROLE, &sealed).is_ok());
+        assert_eq!(open(&ring(&[2]), &KEY, ROLE, &sealed), Err(SealError::UnknownKey(1)));
+        let namesake = KeyRing::new([EncryptionKey::new(1, [9; 32]).unwrap()]).unwrap();
+        assert_eq!(open(&namesake, &KEY, ROLE, &sealed), Err(SealError::NotAuthentic));
+    }
+
+    #[test]
+    fn refuses_what_was_never_sealed() {
+        for plain in [&b""[..], b"plain", b"\x01\xc9\x00 an answer of the layer", &[0; 100]] {
+            assert_eq!(open(&ring(&[1]), &KEY, ROLE, plain), Err(SealError::NotSealed));
+        }
+    }
+}

@@ -8,7 +8,12 @@ use crate::{
 
 impl<S: Store> EncryptedStore<S> {
     /// A reply to `claim`, opened.
-    async fn open_claimed(&self, claim: &Claim, claimed: Claimed, deadline: Deadline) -> Result<Claimed, StoreError> {
+    pub(super) async fn open_claimed(
+        &self,
+        claim: &Claim,
+        claimed: Claimed,
+        deadline: Deadline,
+    ) -> Result<Claimed, StoreError> {
         let Attempt { key, fingerprint, .. } = claim.attempt;
         match claimed {
             Claimed::Acquired { grant, checkpoint } => match self.open_checkpoint(&key, fingerprint, checkpoint) {
