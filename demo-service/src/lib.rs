@@ -12,6 +12,7 @@ mod banner;
 mod cli;
 mod exit;
 mod extract;
+mod hidden;
 mod keys;
 mod listen;
 mod logging;
