@@ -1,11 +1,9 @@
 //! Sealing what goes into a store and opening what comes out, wherever in a question or a reply it is.
 
-use super::seal::{self, Role, SEALED_OVERHEAD, SealError};
+use super::seal::{self, Role, SealError};
 use super::{EncryptedStore, NAME};
 use crate::record::{Record, State};
-use crate::{
-    Answer, Checkpoint, Completed, Entry, Fence, Fingerprint, Grant, Indeterminate, Key, Listed, Loss, StoreError,
-};
+use crate::{Answer, Checkpoint, Completed, Entry, Fence, Fingerprint, Grant, Indeterminate, Key, Loss, StoreError};
 
 impl<S> EncryptedStore<S> {
     pub(super) fn seal_answer(&self, key: &Key, fence: Fence, answer: &Answer) -> Result<Answer, StoreError> {
@@ -74,12 +72,6 @@ impl<S> EncryptedStore<S> {
             State::Released => State::Released,
         };
         Ok(Entry { record: Record { state, ..entry.record }, ..entry })
-    }
-
-    /// The length that the answer has when it is opened. One that is too short to be sealed is not.
-    pub(super) fn opened_len(listed: Listed) -> Listed {
-        let opened = |len: usize| len.checked_sub(SEALED_OVERHEAD).unwrap_or(len);
-        Listed { answer_len: listed.answer_len.map(opened), ..listed }
     }
 
     fn open_answer(&self, key: &Key, fence: Fence, answer: Answer) -> Result<Answer, StoreError> {

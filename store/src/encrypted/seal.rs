@@ -119,6 +119,11 @@ pub(super) fn open(ring: &KeyRing, key: &Key, role: Role, sealed: &[u8]) -> Resu
     Ok(value.into())
 }
 
+/// The length of what was sealed to so many bytes. What is too short for that was never sealed.
+pub(super) fn opened_len(len: usize) -> usize {
+    len.checked_sub(SEALED_OVERHEAD).unwrap_or(len)
+}
+
 /// Whether these bytes are sealed, or what is left of such.
 fn is_sealed(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().zip(MARK).all(|(byte, mark)| *byte == mark)

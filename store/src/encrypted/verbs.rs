@@ -1,6 +1,6 @@
 //! The verbs: what is sealed on its way in and opened on its way out.
 
-use super::EncryptedStore;
+use super::{EncryptedStore, seal};
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
     Key, OnAbandoned, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError,
@@ -130,8 +130,11 @@ impl<S: Store> Store for EncryptedStore<S> {
     }
 
     async fn list(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
-        let page = self.store.list(query, deadline).await?;
-        Ok(Page { entries: page.entries.into_iter().map(Self::opened_len).collect(), ..page })
+        let mut page = self.store.list(query, deadline).await?;
+        for len in page.entries.iter_mut().filter_map(|listed| listed.answer_len.as_mut()) {
+            *len = seal::opened_len(*len);
+        }
+        Ok(page)
     }
 
     async fn erase(&self, key: Key, seen: Seen, deadline: Deadline) -> Result<Erased, StoreError> {
