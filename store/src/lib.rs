@@ -227,7 +227,8 @@
 //! this crate reads what earlier ones wrote. What a later one wrote is refused, [`ErrorKind::Corrupt`] for a record and an
 //! error on opening for a file, and left as it is: so upgrade all servers that share a store before one of them writes
 //! the new version. The same holds for an answer that is kept for less than two leases: versions before the one that has
-//! [`Retention`] take its record for damaged.
+//! [`Retention`] take its record for damaged. And for a checkpoint that a store in front has made larger than
+//! [`Checkpoint::MAX_LEN`], since the version that has [`Checkpoint::MAX_STORED_LEN`].
 
 mod answer;
 mod boxed;
