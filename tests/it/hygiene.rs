@@ -67,6 +67,7 @@ async fn nothing_that_a_client_sends_or_an_operator_hides_is_logged(backend: imp
     let log = server.process.log();
     server.process.kill().await;
     assert!(unanswered.await.unwrap().is_err());
+    assert!(log.contains("TRACE"), "it does not log everything:\n{log}");
     assert_clean(&log);
 
     let next = start(&backend, bank.url()).await;
