@@ -128,7 +128,7 @@ async fn what_a_handler_is_given_and_what_it_answers() {
 async fn what_a_resolver_is_given() {
     let (shown, refusing) = (Shown::default(), layer(Scope::shared()));
     let seen = shown.clone();
-    let dies = |_: usize, _: Request<RequestBody<Body>>| -> Response<Body> { panic!("the handler dies") };
+    let panics = |_: usize, _: Request<RequestBody<Body>>| -> Response<Body> { panic!("the handler dies") };
     let resolving = refusing.clone().on_abandoned(OnAbandoned::resolve(move |abandoned| {
         seen.add(&abandoned);
         async { Resolution::NotExecuted }
@@ -139,7 +139,7 @@ async fn what_a_resolver_is_given() {
         *request.body_mut() = Body::from(HIDDEN);
         request
     };
-    let died = send(&refusing, &Entries::default(), dies, request()).await;
+    let died = send(&refusing, &Entries::default(), panics, request()).await;
     assert_eq!(died.problem(), "handler-panicked");
     let ran = send(&resolving, &Entries::default(), common::counted, request()).await;
     assert_eq!(ran.status, StatusCode::CREATED);

@@ -43,8 +43,8 @@ fn answer() -> Answer {
     Answer::Kept(HIDDEN.into())
 }
 
-fn note() -> Option<Checkpoint> {
-    Some(Checkpoint::new(HIDDEN).unwrap())
+fn note() -> Checkpoint {
+    Checkpoint::new(HIDDEN).unwrap()
 }
 
 fn of(state: State) -> Record {
@@ -62,20 +62,20 @@ fn answers_and_checkpoints_are_not_shown_wherever_they_are() {
     let completed = Completed { answer: answer(), fence: Fence::new(1), recorded_at: StoreTime::from_micros(1) };
     assert_hides(&Claimed::Completed(completed.clone()));
     assert_hides(&Recorded::Lost(Loss::Completed(completed)));
-    assert_hides(&Claimed::Acquired { grant: grant(), checkpoint: note() });
+    assert_hides(&Claimed::Acquired { grant: grant(), checkpoint: Some(note()) });
     assert_hides(&Claimed::Indeterminate(Indeterminate {
         fence: Fence::new(1),
         attempts: 1,
         since: StoreTime::from_micros(1),
         reason: None,
         quiet_for: Duration::ZERO,
-        checkpoint: note(),
+        checkpoint: Some(note()),
     }));
     let now = StoreTime::from_micros(2);
     for state in [
-        State::InFlight { checkpoint: note() },
+        State::InFlight { checkpoint: Some(note()) },
         State::Completed(answer()),
-        State::Indeterminate { reason: Reason::Panic, checkpoint: note() },
+        State::Indeterminate { reason: Reason::Panic, checkpoint: Some(note()) },
     ] {
         let record = of(state);
         assert_hides(&Listed::new(attempt().key, &record, now));
