@@ -85,7 +85,7 @@ pub(super) fn seal(ring: &KeyRing, key: &Key, role: Role, value: &[u8]) -> Resul
     sealed.extend([VERSION, primary.id()]);
     sealed.extend(nonce);
     sealed.extend_from_slice(value);
-    let text = sealed.get_mut(HEADER_LEN..).unwrap_or_default();
+    let text = sealed.get_mut(HEADER_LEN..).ok_or(SealingError::TooLong)?;
     let data = associated(primary.id(), key, role);
     let tag = cipher(primary)
         .encrypt_inout_detached(&XNonce::from(nonce), &data, text.into())
