@@ -121,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_no_secret() {
+        let cli = parse("demo-service --secret hidden-hidden-hidden --encryption-keys 1:hidden").unwrap();
+        assert!(!format!("{cli:?}").contains("hidden-") && !format!("{cli:?}").contains("1:hidden"), "{cli:?}");
+        assert!(cli.serve.encryption_keys.is_some());
+    }
+
+    #[test]
     fn a_value_that_is_none_is_a_usage_error() {
         for line in [
             "demo-service --lease soon",

@@ -13,6 +13,7 @@ mod cli;
 mod doctor;
 mod exit;
 mod extract;
+mod hidden;
 mod keys;
 mod listen;
 mod logging;

@@ -8,7 +8,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use idempotency_store::embedded::OpenError;
-use idempotency_store::{BoxStore, EmbeddedStore, MemoryStore, RedisConfig, RedisConnectError, RedisStore};
+use idempotency_store::{
+    BoxStore, EmbeddedStore, EncryptedStore, KeyRing, MemoryStore, RedisConfig, RedisConnectError, RedisStore,
+};
 use thiserror::Error;
 
 /// Where the keys are when nobody says otherwise; `data/` is git-ignored.
@@ -145,6 +147,15 @@ impl OpenStore {
     /// The store, if it is one in Redis.
     pub(crate) const fn redis(&self) -> Option<&RedisStore> {
         self.redis.as_ref()
+    }
+
+    /// The same, and what it keeps of answers encrypted under these keys, if there are any.
+    pub(crate) fn sealed(self, ring: Option<KeyRing>) -> Self {
+        let store = match ring {
+            Some(ring) => BoxStore::new(EncryptedStore::new(self.store, ring)),
+            None => self.store,
+        };
+        Self { store, ..self }
     }
 
     /// Closes the file, so that the next process finds it free.

@@ -43,6 +43,11 @@ impl Bank {
         self.process.url()
     }
 
+    /// What it printed so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// The newest charges, the newest first: as many as the bank lists at once.
     pub async fn charges(&self) -> Vec<Charge> {
         self.client.charges(&ChargeQuery::default()).await.expect("the bank answers").records
