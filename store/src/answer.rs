@@ -6,7 +6,7 @@ use std::fmt;
 use crate::{Fence, Retention, StoreTime};
 
 /// The outcome of a completed attempt, opaque to the store.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The answer, to be replayed as it is.
     Kept(Bytes),
@@ -71,7 +71,7 @@ pub struct Completed {
 
 /// A short note that an owner leaves for the attempt that may have to take over: at most
 /// [`Checkpoint::MAX_LEN`] bytes, and what a store in front of another adds to them.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Checkpoint(Bytes);
 
 /// The checkpoint is larger than [`Checkpoint::MAX_LEN`]; nothing was stored. Keep a reference to the data instead.
