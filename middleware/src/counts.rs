@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often something happened that the promise does not cover, since the layer was made. All clones of a layer count
+/// How often something happened that the promise does not cover, or that a limit refused, since the layer was made. All clones of a layer count
 /// together. Export it as counters; each of these events is also logged when it happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -16,6 +16,9 @@ pub struct Counts {
     /// Outcomes that the store was never told: it did not answer for the maximal execution, or too many waited for it. Their
     /// keys are indeterminate when the lease lapses.
     pub lost: u64,
+    /// Requests that were refused because their scope has claimed too many new keys: see [`ClaimLimit`](crate::ClaimLimit).
+    /// Logged as debug only, for whoever causes it can cause it often.
+    pub limited: u64,
 }
 
 /// The counters behind [`Counts`].
@@ -24,6 +27,7 @@ pub(crate) struct Counters {
     pub(crate) unprotected: Counter,
     pub(crate) unrecorded: Counter,
     pub(crate) lost: Counter,
+    pub(crate) limited: Counter,
 }
 
 /// One number that only grows.
@@ -42,6 +46,11 @@ impl Counter {
 
 impl Counters {
     pub(crate) fn snapshot(&self) -> Counts {
-        Counts { unprotected: self.unprotected.get(), unrecorded: self.unrecorded.get(), lost: self.lost.get() }
+        Counts {
+            unprotected: self.unprotected.get(),
+            unrecorded: self.unrecorded.get(),
+            lost: self.lost.get(),
+            limited: self.limited.get(),
+        }
     }
 }

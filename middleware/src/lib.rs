@@ -120,6 +120,7 @@
 //! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
 //! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
 //! | [wait for a running request](Wait), [at a time](Wait::waiters) | off; 10 s, 16,384 requests |
+//! | [new keys per scope](ClaimLimit) | not limited; [65,536 scopes](defaults::LIMITED_SCOPES) are remembered |
 //! | [budget of a resolver](OnAbandoned::resolve_within) | 10 s, then 409 `indeterminate` with `Retry-After` |
 //!
 //! # Features
@@ -139,7 +140,9 @@ mod abandoned;
 mod admission;
 mod answer;
 mod body;
+mod buckets;
 mod checkpoint;
+mod claim_limit;
 #[cfg(feature = "client")]
 pub mod client;
 mod config;
@@ -184,6 +187,7 @@ pub use idempotency_store::Retention;
 pub use abandoned::{Abandoned, Resolution};
 pub use body::{RequestBody, ResponseBody};
 pub use checkpoint::CheckpointError;
+pub use claim_limit::ClaimLimit;
 pub use config::{ConfigError, OnDisconnect, OnUnavailable, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]
