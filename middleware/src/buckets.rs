@@ -176,6 +176,21 @@ mod tests {
         assert_eq!(buckets.len(now + SECOND), 2);
     }
 
+    #[test]
+    fn whose_bucket_was_taken_over_does_not_come_back_to_a_full_one() {
+        let (mut buckets, now) = (Buckets::new(SECOND, 10, 2), Instant::now());
+        for (number, tokens) in [(1, 4), (2, 6), (3, 1)] {
+            for _ in 0..tokens {
+                buckets.take(scope(number), now).unwrap();
+            }
+        }
+        // There is room again.
+        for _ in 0..6 {
+            buckets.give_back(scope(2));
+        }
+        assert_eq!((buckets.len(now), drain(&mut buckets, 1, now)), (1, 6));
+    }
+
     /// A scope that takes turns with so many others that it is always forgotten.
     #[test]
     fn taking_turns_does_not_get_round_the_limit() {

@@ -195,9 +195,9 @@ fn begins_with_nil(said: &[u8]) -> bool {
     matches!(said, [b'_' | b'>' | b'|', ..] | [b'$' | b'*' | b'%' | b'~', b'-', ..])
 }
 
-/// Whether the number one is among what was said.
+/// Whether the number one is among what was said. The client does not mind white space in it.
 fn says_one(said: &[u8]) -> bool {
     let numbers = said.split(|byte| *byte == b':').skip(1);
     let mut lines = numbers.filter_map(|rest| std::str::from_utf8(rest.split(|byte| *byte == b'\r').next()?).ok());
-    lines.any(|line| line.parse() == Ok(1))
+    lines.any(|line| line.trim().parse() == Ok(1))
 }
