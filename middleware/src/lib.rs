@@ -44,6 +44,7 @@
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
 //!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it. A
 //!    route may choose to [fail open](OnUnavailable::FailOpen).
+//! 9. How fast one scope claims new keys may be [limited](ClaimLimit): 429 `too-many-claims`, before the store is asked.
 //!
 //! [`problems`] lists every rejection with what its client should do.
 //!
