@@ -16,6 +16,7 @@
 mod after_kill;
 mod callers;
 mod claim;
+mod claim_limit;
 mod client;
 mod clock;
 mod clock_back;

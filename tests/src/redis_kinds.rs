@@ -20,7 +20,7 @@ const UNHURRIED: Duration = Duration::from_secs(20);
 const PATIENT: &str = "replication_timeout_ms=10000";
 
 /// What the smallest user may do: the list in the documentation of the store, and what listing keys needs.
-pub const SMALLEST: &str = "resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +waitaof +info \
+pub const SMALLEST: &str = "resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info \
                             +ping +cluster|slots +asking +scan +strlen";
 
 /// Makes every record of a prefix older: what is left of it is shortened, and what has nothing left is gone.

@@ -42,11 +42,11 @@
 //! The smallest user that can do everything, with the default prefix, is
 //!
 //! ```text
-//! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +waitaof +info +ping
+//! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info +ping
 //!     +cluster|slots +asking
 //! ```
 //!
-//! and `+scan +strlen` for listing keys. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
+//! and `+scan +strlen` for listing keys, `+waitaof` for [`Durability::Fsynced`]. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
 //! `+fcall` instead of `+eval +evalsha`, and with [`Durability::Local`] nothing else but `+set +get +getrange +pttl +pexpire +time`,
 //! which the functions run with his rights: [`Scripting::Functions`].
 //!
