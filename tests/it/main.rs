@@ -49,6 +49,7 @@ mod redis_records;
 mod redis_rules;
 mod redis_slots;
 mod redis_storm;
+mod redis_storm_moves;
 mod redis_tls;
 mod redis_tools;
 mod response;

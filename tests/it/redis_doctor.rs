@@ -130,7 +130,7 @@ async fn sentinels_and_clusters_are_examined_whole() {
     group.sentinels()[2].kill9();
     eventually("the quorum is missed", async || {
         let seen = checks(&diagnose(&store, &patched()).await);
-        seen.contains(&(Severity::Error, Check::Topology)).then_some(())
+        seen.iter().any(|(severity, check)| *check == Check::Topology && *severity > Severity::Info).then_some(())
     })
     .await;
 

@@ -62,7 +62,8 @@ impl<K: Kind> On<K> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = format!("{}?prefix={prefix}&{PATIENT}", K::url().await);
-        let config = K::config(RedisConfig::new(&url).expect("a URL of the harness"));
+        let config = RedisConfig::new(&url).expect("a URL of the harness").connect_timeout(UNHURRIED);
+        let config = K::config(config);
         let store = RedisStore::connect_with(config).await.expect("servers of one's own");
         Self { store, url, prefix, kind: PhantomData }
     }

@@ -25,9 +25,9 @@
 //!
 //! The [`doctor`] looks whether servers are set up so, and says what to do where they are not.
 //!
-//! A fail-over keeps every claim that a promoted replica acknowledged. That is no consensus: with two replicas, the one that is
-//! promoted may be the other one, unless `Replicated { replicas: 2 }` waits for both; and a replica that acknowledged and then
-//! restarted empty has forgotten it.
+//! A fail-over keeps every claim that the promoted replica acknowledged. That is no consensus: **with two replicas, the one that
+//! is promoted may be the other one**, unless `Replicated { replicas: 2 }` waits for both; a master that was cut off goes on
+//! granting what its remaining replica acknowledges. And a replica that acknowledged and then restarted empty has forgotten it.
 //!
 //! # Connections
 //!
