@@ -82,7 +82,7 @@ impl Greeting {
             return None;
         }
         Some(match command.name().as_str() {
-            "INFO" => bulk(b"redis_version:7.0.15\r\n"),
+            "INFO" => bulk(b"redis_version:7.0.15\r\nrole:master\r\n"),
             "SET" => {
                 self.claims += 1;
                 if self.claims == 1 { b"$-1\r\n".to_vec() } else { bulk(b"first") }
