@@ -1,0 +1,96 @@
+//! One key's life: several clients ask for it, at the same time and later, until it is judged.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::run::World;
+use super::{Answer, Fate, History, Lane, Order, Topology, Verdict};
+use crate::let_pass;
+
+/// How long clients ask for a first outcome, and again for the same one.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// One key, from its first request to its verdict.
+pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
+    let lane = lane(world.plan.topology, dice);
+    let mut history = History::default();
+    let together = 1 + usize::from(dice.random_bool(0.2)) + usize::from(dice.random_bool(0.05));
+    let volley: Vec<_> = (0..together).map(|_| ask(world, order(world, key, lane, dice), dice)).collect();
+    let answers = join_all(volley).await;
+    let mut settled = answers.iter().any(Answer::is_final);
+    answers.into_iter().for_each(|answer| history.add(answer));
+
+    // First until there is an outcome, then once more: later, when much may have happened to the store.
+    for round in 0..2 {
+        if round == 1 {
+            let_pass(later(dice)).await;
+            settled = false;
+        }
+        let patience = Instant::now() + PATIENCE;
+        while !settled && Instant::now() < patience {
+            let_pass(Duration::from_millis(dice.random_range(10..120))).await;
+            let answer = ask(world, order(world, key, lane, dice), dice).await;
+            settled = answer.is_final();
+            history.add(answer);
+        }
+    }
+    judge(world, key, lane, &history);
+}
+
+/// Sends a request to any server.
+fn ask<'a>(world: &'a World, order: Order, dice: &mut StdRng) -> impl Future<Output = Answer> + Send + use<'a> {
+    let server = &world.servers[dice.random_range(0..world.servers.len())];
+    if let Some(fate) = order.fate.name() {
+        world.tally.fault(fate);
+    }
+    world.tally.saw("requests");
+    async move { server.send(order).await }
+}
+
+fn order(world: &World, key: u64, lane: Lane, dice: &mut StdRng) -> Order {
+    Order { key, lane, fate: Fate::draw(dice, world.plan.fates) }
+}
+
+/// Where completions may be lost, a run again must be able to answer as the one before it did.
+fn lane(topology: Topology, dice: &mut StdRng) -> Lane {
+    match dice.random_range(0..10) {
+        0..=5 => Lane::Refuse,
+        6 | 7 => Lane::Reexecute,
+        _ if topology == Topology::Standalone => Lane::Own,
+        _ => Lane::Refuse,
+    }
+}
+
+fn later(dice: &mut StdRng) -> Duration {
+    let millis = match dice.random_range(0..10) {
+        0..=5 => 0..40,
+        6..=8 => 40..600,
+        _ => 600..2500,
+    };
+    Duration::from_millis(dice.random_range(millis))
+}
+
+fn judge(world: &World, key: u64, lane: Lane, history: &History) {
+    world.tally.saw("keys");
+    let balance = world.ledger.balance(key);
+    let verdict = history.verdict(lane, balance);
+    world.tally.saw(match &verdict {
+        Verdict::Settled => "settled",
+        Verdict::Indeterminate => "indeterminate",
+        Verdict::Unsettled => "unsettled",
+        Verdict::Double => "double (seen by a client)",
+        Verdict::Divergent => "divergent",
+        Verdict::Lost => "lost",
+        Verdict::Wrong(_) => "wrong",
+    });
+    if balance.told > balance.effects {
+        world.tally.saw("keys whose handler ran again, recognised downstream");
+    }
+    if verdict.is_broken() {
+        world.tally.broke(|| format!("key {key}, {lane:?}, {balance:?}: {verdict:?}: {:?}", history.answers()));
+        world.broke();
+    }
+}
