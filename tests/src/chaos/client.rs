@@ -47,11 +47,17 @@ fn ask<'a>(world: &'a World, order: Order, dice: &mut StdRng) -> impl Future<Out
         world.tally.fault(fate);
     }
     world.tally.saw("requests");
-    async move { server.send(order).await }
+    async move {
+        let answer = server.send(order).await;
+        world.tally.saw(answer.name());
+        answer
+    }
 }
 
 fn order(world: &World, key: u64, lane: Lane, dice: &mut StdRng) -> Order {
-    Order { key, lane, fate: Fate::draw(dice, world.plan.fates) }
+    // Whose answer is kept shows only where an owner is overtaken.
+    let odds = if lane == Lane::Own { (world.plan.fates * 4.0).min(1.0) } else { world.plan.fates };
+    Order { key, lane, fate: Fate::draw(dice, odds) }
 }
 
 /// Where completions may be lost, a run again must be able to answer as the one before it did.

@@ -71,11 +71,10 @@ fn draw_line_fault(dice: &mut StdRng) -> (&'static str, LineFault) {
 
 async fn kill_servers(world: Arc<World>, mut dice: StdRng) {
     loop {
-        pause(Duration::from_millis(700), &mut dice).await;
+        pause(Duration::from_millis(500), &mut dice).await;
         let server = &world.servers[dice.random_range(0..world.servers.len())];
         server.kill();
         world.tally.fault("server killed");
-        let _whole = world.ground.whole.read().await;
         server.start().await;
     }
 }

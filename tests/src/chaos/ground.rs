@@ -1,5 +1,6 @@
 //! The Redis servers of a run, and how a client comes to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,7 +22,7 @@ pub(super) struct Ground {
     pub(super) clock: ServerClock,
     /// Written while a fail-over is under way. A process that starts then may find a master whose replica is not there yet, and
     /// take it for one that has none: the documented limit of `Auto`, which is not what is tested here.
-    pub(super) whole: RwLock<()>,
+    pub(super) whole: Arc<RwLock<()>>,
 }
 
 /// The processes.
@@ -38,10 +39,10 @@ impl Ground {
     pub(super) async fn start(topology: Topology, clients: usize) -> Self {
         let clock = ServerClock::new();
         let options = RedisOptions::default().clock(&clock);
-        let logged = options.append_only("everysec");
         let redis = match topology {
-            Topology::Standalone => Servers::Standalone(RedisServer::start(logged).await),
-            Topology::Pair => Servers::Pair(RedisPair::start(logged, 1).await),
+            Topology::Standalone => Servers::Standalone(RedisServer::start(options.append_only("everysec")).await),
+            // Whoever comes back takes everything from the other, so nothing has to be on a disk.
+            Topology::Pair => Servers::Pair(RedisPair::start(options, 1).await),
             Topology::Sentinel => Servers::Sentinel(SentinelGroup::start(RedisOptions::default()).await),
             Topology::Cluster => {
                 Servers::Cluster(RedisCluster::start_with(RedisOptions::default(), 3, true, NODE_TIMEOUT).await)
@@ -53,7 +54,7 @@ impl Ground {
             Servers::Sentinel(_) | Servers::Cluster(_) => None,
         };
         let lines = join_all(address.iter().flat_map(|address| (0..clients).map(|_| RedisProxy::to(*address)))).await;
-        Self { redis, lines, clock, whole: RwLock::default() }
+        Self { redis, lines, clock, whole: Arc::default() }
     }
 
     /// What this client connects to.

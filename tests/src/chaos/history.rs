@@ -30,6 +30,21 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What it is called in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Done { unrecorded: true, .. } => "answers: done, not recorded yet",
+            Self::Done { replayed: true, .. } => "answers: replayed",
+            Self::Done { .. } => "answers: done",
+            Self::InFlight => "answers: in flight",
+            Self::Indeterminate => "answers: indeterminate",
+            Self::NotRun => "answers: not run",
+            Self::Panicked => "answers: handler panicked",
+            Self::Nothing => "answers: none came",
+            Self::Wrong(_) => "answers: wrong",
+        }
+    }
+
     /// Whether a client would stop asking.
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Indeterminate | Self::Wrong(_))

@@ -100,11 +100,11 @@ impl Plan {
             seed,
             topology,
             subject,
-            servers: 6,
+            servers: 8,
             clients: 600,
             duration: Duration::from_secs(20),
             fates: 0.08,
-            line_faults: 30.0,
+            line_faults: 8.0,
             gap: Duration::from_millis(gap),
             until_broken: false,
         }

@@ -30,7 +30,10 @@ impl World {
     async fn prepare(plan: &Plan) -> Self {
         let ground = Ground::start(plan.topology, plan.servers).await;
         let (ledger, tally) = (Arc::new(Ledger::new()), Tally::default());
-        let server = |number| Server::new(ground.url(number), plan.subject, Arc::clone(&ledger), tally.clone());
+        let server = |number| {
+            let (ledger, whole) = (Arc::clone(&ledger), Arc::clone(&ground.whole));
+            Server::new(ground.url(number), plan.subject, ledger, tally.clone(), whole)
+        };
         let servers: Vec<_> = (0..plan.servers).map(server).collect();
         join_all(servers.iter().map(Server::start)).await;
         let (next, is_broken) = (AtomicU64::new(0), AtomicBool::new(false));

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode};
 use idempotency_store::{BoxStore, RedisConfig, RedisStore};
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::RwLock;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::{
     IDEMPOTENCY_KEY, IDEMPOTENCY_STATUS, IDEMPOTENT_REPLAYED, Idempotency, IdempotencyLayer, OnAbandoned, Recording,
@@ -45,6 +46,8 @@ pub(super) struct Server {
     subject: Subject,
     ledger: Arc<Ledger>,
     tally: Tally,
+    /// Held while it looks for its Redis.
+    whole: Arc<RwLock<()>>,
     life: Mutex<Option<Life>>,
 }
 
@@ -82,15 +85,22 @@ impl std::fmt::Debug for Life {
 }
 
 impl Server {
-    pub(super) const fn new(url: String, subject: Subject, ledger: Arc<Ledger>, tally: Tally) -> Self {
-        Self { url, subject, ledger, tally, life: Mutex::new(None) }
+    pub(super) const fn new(
+        url: String,
+        subject: Subject,
+        ledger: Arc<Ledger>,
+        tally: Tally,
+        whole: Arc<RwLock<()>>,
+    ) -> Self {
+        Self { url, subject, ledger, tally, whole, life: Mutex::new(None) }
     }
 
     /// Starts it, and returns when it has its store.
     pub(super) async fn start(&self) {
         let runtime = Process::start();
-        let (url, subject) = (self.url.clone(), self.subject);
-        let store = runtime.handle().spawn(async move { connect(&url, subject).await }).await.expect("it connects");
+        let (url, subject, whole) = (self.url.clone(), self.subject, Arc::clone(&self.whole));
+        let connected = runtime.handle().spawn(async move { connect(&url, subject, &whole).await });
+        let store = connected.await.expect("it connects");
         let serve = serve(store, &self.ledger, &self.tally);
         *self.life() = Some(Life { runtime, serve });
     }
@@ -132,16 +142,18 @@ impl Drop for Server {
     }
 }
 
-async fn connect(url: &str, subject: Subject) -> BoxStore {
+async fn connect(url: &str, subject: Subject, whole: &RwLock<()>) -> BoxStore {
     let durability = match subject {
         Subject::Naive(mutation) => return BoxStore::new(NaiveStore::new(url, mutation)),
         Subject::Redis(durability) => durability,
     };
     loop {
+        let whole = whole.read().await;
         let config = RedisConfig::new(url).expect("the harness's own URL").durability(durability);
         if let Ok(store) = RedisStore::connect_with(config).await {
             return BoxStore::new(store);
         }
+        drop(whole);
         let_pass(PAUSE).await;
     }
 }
