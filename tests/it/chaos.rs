@@ -41,18 +41,18 @@ async fn is_found_out(topology: Topology, subject: Subject) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s41_nothing_runs_twice_on_one_redis_that_is_killed_stopped_and_stepped() {
+async fn nothing_runs_twice_on_one_redis_that_is_killed_stopped_and_stepped() {
     survives(Topology::Standalone).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s15_nothing_runs_twice_through_fail_overs_and_split_brains() {
+async fn s42_nothing_runs_twice_through_fail_overs_and_split_brains() {
     let report = survives(Topology::Pair).await;
     assert!(report.fail_overs.0 > 0, "{:?}", report.faults);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s16_nothing_runs_twice_when_sentinels_fail_over() {
+async fn nothing_runs_twice_when_sentinels_fail_over() {
     survives(Topology::Sentinel).await;
 }
 

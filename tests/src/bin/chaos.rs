@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use idempotency_store::Durability;
-use idempotency_tests::chaos::{Mutation, Plan, Report, Subject, Topology, markdown, mutant_table, run};
+use idempotency_tests::chaos::{Mutation, Plan, Report, Subject, Topology, markdown, mutant_table, run, run_processes};
 use serde_json::Value;
 
 /// Runs the layer over a real store while everything around it fails, and judges.
@@ -35,6 +35,9 @@ struct Args {
     /// Test mutants, which must be found out within the duration, instead of the shipped store.
     #[arg(long)]
     mutants: bool,
+    /// Run the demo's servers and bank as processes, which are killed and stopped too.
+    #[arg(long, conflicts_with = "mutants")]
+    processes: bool,
     /// Adds the figures to this file, or begins it.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -76,6 +79,14 @@ impl Args {
         let all = if self.topology.is_empty() { Topology::ALL.to_vec() } else { self.topology.clone() };
         all.into_iter().map(|topology| (topology, Subject::Redis(self.durability))).collect()
     }
+}
+
+/// The demo is built beside this program.
+async fn processes(plan: &Plan) -> Result<Report, Box<dyn Error>> {
+    let demo = std::env::current_exe()?.with_file_name("demo");
+    let demo = demo.to_str().ok_or("a path of plain characters")?;
+    let plan = Plan { servers: 3, clients: plan.clients.min(64), ..plan.clone() };
+    Ok(run_processes(&plan, demo, &[]).await)
 }
 
 fn show(report: &Report) {
@@ -121,7 +132,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!("seed {seed}");
     let (mut runs, mut as_expected) = (Vec::new(), true);
     for plan in args.plans(seed) {
-        let report = Box::pin(run(&plan)).await;
+        let report = if args.processes { Box::pin(processes(&plan)).await? } else { Box::pin(run(&plan)).await };
         show(&report);
         as_expected &= report.is_broken() == (args.mutants && plan.subject != Subject::Naive(Mutation::None));
         runs.push(report.json());

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::run::World;
-use super::{Answer, Fate, History, Lane, Order, Topology, Verdict};
+use super::{Answer, Fate, History, Lane, Order, Topology};
 use crate::let_pass;
 
 /// How long clients ask for a first outcome, and again for the same one.
@@ -17,8 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
     let lane = lane(world.plan.topology, dice);
     let mut history = History::default();
-    let together = 1 + usize::from(dice.random_bool(0.2)) + usize::from(dice.random_bool(0.05));
-    let volley: Vec<_> = (0..together).map(|_| ask(world, order(world, key, lane, dice), dice)).collect();
+    let volley: Vec<_> = (0..together(lane, dice))
+        .map(|number| {
+            let (order, wait) = (order(world, key, lane, dice), stagger(number, dice));
+            let asked = ask(world, order, dice);
+            async move {
+                let_pass(wait).await;
+                asked.await
+            }
+        })
+        .collect();
     let answers = join_all(volley).await;
     let mut settled = answers.iter().any(Answer::is_final);
     answers.into_iter().for_each(|answer| history.add(answer));
@@ -54,6 +62,18 @@ fn ask<'a>(world: &'a World, order: Order, dice: &mut StdRng) -> impl Future<Out
     }
 }
 
+/// How many ask before there is an answer. One that is to be overtaken needs somebody who overtakes it.
+fn together(lane: Lane, dice: &mut StdRng) -> usize {
+    let others = usize::from(dice.random_bool(0.2)) + usize::from(dice.random_bool(0.05));
+    others + if lane == Lane::Own { 2 } else { 1 }
+}
+
+/// The first asks at once; the others too, or when its lease may have lapsed.
+fn stagger(number: usize, dice: &mut StdRng) -> Duration {
+    let millis = if number == 0 || dice.random_bool(0.5) { 0..10 } else { 300..1500 };
+    Duration::from_millis(dice.random_range(millis))
+}
+
 fn order(world: &World, key: u64, lane: Lane, dice: &mut StdRng) -> Order {
     // Whose answer is kept shows only where an owner is overtaken.
     let odds = if lane == Lane::Own { (world.plan.fates * 4.0).min(1.0) } else { world.plan.fates };
@@ -83,15 +103,7 @@ fn judge(world: &World, key: u64, lane: Lane, history: &History) {
     world.tally.saw("keys");
     let balance = world.ledger.balance(key);
     let verdict = history.verdict(lane, balance);
-    world.tally.saw(match &verdict {
-        Verdict::Settled => "settled",
-        Verdict::Indeterminate => "indeterminate",
-        Verdict::Unsettled => "unsettled",
-        Verdict::Double => "double (seen by a client)",
-        Verdict::Divergent => "divergent",
-        Verdict::Lost => "lost",
-        Verdict::Wrong(_) => "wrong",
-    });
+    world.tally.saw(verdict.name());
     if balance.told > balance.effects {
         world.tally.saw("keys whose handler ran again, recognised downstream");
     }

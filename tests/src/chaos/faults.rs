@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::ground::{Servers, tell};
+use super::ground::{Ground, Servers, tell};
 use super::run::World;
 use crate::{Gate, LineFault, RedisServer, SentinelGroup, let_pass};
 
@@ -82,29 +82,34 @@ async fn kill_servers(world: Arc<World>, mut dice: StdRng) {
 async fn harm_redis(world: Arc<World>, mut dice: StdRng) {
     loop {
         pause(world.plan.gap, &mut dice).await;
-        match (&world.ground.redis, dice.random_range(0..10)) {
-            (_, 0) => flush_scripts(&world).await,
-            (_, 1) => fill_memory(&world, &mut dice).await,
-            (Servers::Standalone(_) | Servers::Pair(_), 2) => step_clock(&world, &mut dice),
-            (Servers::Standalone(server), 3..=6) => restart(&world, server).await,
-            (Servers::Standalone(server), _) => stop(&world, server, &mut dice).await,
-            (Servers::Pair(pair), _) => pair::fail_over(&world, pair, &mut dice).await,
-            (Servers::Sentinel(group), kind) => fail_over(&world, group, kind).await,
-            (Servers::Cluster(cluster), kind) => cluster::harm(&world, cluster, kind, &mut dice).await,
-        }
+        harm_once(&world.ground, &mut dice).await;
     }
 }
 
-async fn flush_scripts(world: &World) {
-    world.tally.fault("scripts flushed");
-    for master in world.ground.masters().await {
+/// One fault of Redis, after which it is whole again.
+pub(super) async fn harm_once(ground: &Ground, dice: &mut StdRng) {
+    match (&ground.redis, dice.random_range(0..10)) {
+        (_, 0) => flush_scripts(ground).await,
+        (_, 1) => fill_memory(ground, dice).await,
+        (Servers::Standalone(_) | Servers::Pair(_), 2) => step_clock(ground, dice),
+        (Servers::Standalone(server), 3..=6) => restart(ground, server).await,
+        (Servers::Standalone(server), _) => stop(ground, server, dice).await,
+        (Servers::Pair(pair), _) => pair::fail_over(ground, pair, dice).await,
+        (Servers::Sentinel(group), kind) => fail_over(ground, group, kind).await,
+        (Servers::Cluster(cluster), kind) => cluster::harm(ground, cluster, kind, dice).await,
+    }
+}
+
+async fn flush_scripts(ground: &Ground) {
+    ground.tally.fault("scripts flushed");
+    for master in ground.masters().await {
         tell(master, &["SCRIPT", "FLUSH", "SYNC"]).await;
     }
 }
 
-async fn fill_memory(world: &World, dice: &mut StdRng) {
-    world.tally.fault("memory full");
-    let masters = world.ground.masters().await;
+async fn fill_memory(ground: &Ground, dice: &mut StdRng) {
+    ground.tally.fault("memory full");
+    let masters = ground.masters().await;
     for master in &masters {
         tell(master, &["CONFIG", "SET", "maxmemory", "1"]).await;
     }
@@ -114,45 +119,45 @@ async fn fill_memory(world: &World, dice: &mut StdRng) {
     }
 }
 
-fn step_clock(world: &World, dice: &mut StdRng) {
+fn step_clock(ground: &Ground, dice: &mut StdRng) {
     let step = Duration::from_millis(dice.random_range(STEP));
-    let clock = &world.ground.clock;
+    let clock = &ground.clock;
     match dice.random_range(0..3) {
         0 => clock.ahead(step),
         1 => clock.behind(step),
         _ => clock.right(),
     }
-    world.tally.fault("clock of Redis stepped");
+    ground.tally.fault("clock of Redis stepped");
 }
 
-async fn restart(world: &World, server: &RedisServer) {
-    world.tally.fault("Redis killed");
+async fn restart(ground: &Ground, server: &RedisServer) {
+    ground.tally.fault("Redis killed");
     server.restart().await;
 }
 
-pub(super) async fn stop(world: &World, server: &RedisServer, dice: &mut StdRng) {
-    world.tally.fault("Redis stopped and continued");
+pub(super) async fn stop(ground: &Ground, server: &RedisServer, dice: &mut StdRng) {
+    ground.tally.fault("Redis stopped and continued");
     server.stop().await;
     pause(Duration::from_millis(600), dice).await;
     server.cont();
 }
 
-async fn fail_over(world: &World, group: &SentinelGroup, kind: i32) {
-    let _whole = world.ground.whole.write().await;
+async fn fail_over(ground: &Ground, group: &SentinelGroup, kind: i32) {
+    let _whole = ground.whole.write().await;
     match kind {
         ..=4 => {
-            world.tally.fault("fail-over by Sentinel");
+            ground.tally.fault("fail-over by Sentinel");
             group.fail_over().await;
         }
         5 | 6 => {
-            world.tally.fault("fail-over after SIGKILL of the master");
+            ground.tally.fault("fail-over after SIGKILL of the master");
             let old = group.master().await;
             old.kill9();
             group.until_other_than(old.address()).await;
             old.restart().await;
         }
         _ => {
-            world.tally.fault("split brain by Sentinel");
+            ground.tally.fault("split brain by Sentinel");
             let old = group.split().await;
             group.heal(old).await;
         }

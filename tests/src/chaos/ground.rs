@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use redis::cmd;
 use tokio::sync::RwLock;
 
-use super::Topology;
+use super::{Tally, Topology};
 use crate::{RedisCluster, RedisOptions, RedisPair, RedisProxy, RedisServer, SentinelGroup, ServerClock};
 
 /// How long the nodes of a cluster wait for each other: short, so that fail-overs are many.
@@ -20,6 +20,8 @@ pub(super) struct Ground {
     /// To a server of the harness each, where all go to one Redis.
     pub(super) lines: Vec<RedisProxy>,
     pub(super) clock: ServerClock,
+    /// What was done to them.
+    pub(super) tally: Tally,
     /// Written while a fail-over is under way. A process that starts then may find a master whose replica is not there yet, and
     /// take it for one that has none: the documented limit of `Auto`, which is not what is tested here.
     pub(super) whole: Arc<RwLock<()>>,
@@ -36,7 +38,7 @@ pub(super) enum Servers {
 
 impl Ground {
     /// Starts what the topology needs, and lines for so many clients.
-    pub(super) async fn start(topology: Topology, clients: usize) -> Self {
+    pub(super) async fn start(topology: Topology, clients: usize, tally: &Tally) -> Self {
         let clock = ServerClock::new();
         let options = RedisOptions::default().clock(&clock);
         let redis = match topology {
@@ -54,7 +56,7 @@ impl Ground {
             Servers::Sentinel(_) | Servers::Cluster(_) => None,
         };
         let lines = join_all(address.iter().flat_map(|address| (0..clients).map(|_| RedisProxy::to(*address)))).await;
-        Self { redis, lines, clock, whole: Arc::default() }
+        Self { redis, lines, clock, tally: tally.clone(), whole: Arc::default() }
     }
 
     /// What this client connects to.

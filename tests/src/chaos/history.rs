@@ -75,6 +75,19 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What it is called in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Indeterminate => "indeterminate",
+            Self::Unsettled => "unsettled",
+            Self::Double => "double (seen by a client)",
+            Self::Divergent => "divergent",
+            Self::Lost => "lost",
+            Self::Wrong(_) => "wrong",
+        }
+    }
+
     /// Whether it breaks the promise.
     pub const fn is_broken(&self) -> bool {
         !matches!(self, Self::Settled | Self::Indeterminate | Self::Unsettled)

@@ -27,6 +27,7 @@ mod death;
 mod faults;
 mod ground;
 mod history;
+mod http;
 mod ledger;
 mod naive;
 mod order;
@@ -37,6 +38,7 @@ mod server;
 mod tally;
 
 pub use history::{Answer, History, Verdict};
+pub use http::run_processes;
 pub use ledger::Ledger;
 pub use naive::{Mutation, NaiveStore};
 pub use order::{CrashPoint, Fate, Lane, Order};

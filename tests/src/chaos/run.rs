@@ -28,8 +28,8 @@ pub(super) struct World {
 
 impl World {
     async fn prepare(plan: &Plan) -> Self {
-        let ground = Ground::start(plan.topology, plan.servers).await;
         let (ledger, tally) = (Arc::new(Ledger::new()), Tally::default());
+        let ground = Ground::start(plan.topology, plan.servers, &tally).await;
         let server = |number| {
             let (ledger, whole) = (Arc::clone(&ledger), Arc::clone(&ground.whole));
             Server::new(ground.url(number), plan.subject, ledger, tally.clone(), whole)

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 
 use super::pause;
 use crate::RedisPair;
-use crate::chaos::run::World;
+use crate::chaos::ground::Ground;
 
 /// How long two masters live side by side.
 const SPLIT: Duration = Duration::from_millis(250);
@@ -46,32 +46,32 @@ impl Old {
 }
 
 /// Promotes the replica, moves the address, and has the old master follow.
-pub(super) async fn fail_over(world: &World, pair: &RedisPair, dice: &mut StdRng) {
-    let _whole = world.ground.whole.write().await;
+pub(super) async fn fail_over(ground: &Ground, pair: &RedisPair, dice: &mut StdRng) {
+    let _whole = ground.whole.write().await;
     let (old, number) = (Old::draw(dice), pair.master_number());
     let heir = 1 - number;
-    world.tally.fault(old.name());
+    ground.tally.fault(old.name());
     match old {
         Old::Killed => pair.member(number).kill9(),
         Old::StandsStill => pair.member(number).stop().await,
         Old::Told | Old::GoesOn => {}
     }
     pair.promote(heir).await;
-    for line in &world.ground.lines {
+    for line in &ground.lines {
         line.redirect(pair.master().address());
     }
     if matches!(old, Old::GoesOn | Old::StandsStill) {
-        live_apart(world, pair, number, old, dice).await;
+        live_apart(ground, pair, number, old, dice).await;
     }
-    for line in &world.ground.lines {
+    for line in &ground.lines {
         line.cut_all().await;
     }
     pair.rejoin(number).await;
 }
 
 /// Some clients are at the new master, and some still at the old one.
-async fn live_apart(world: &World, pair: &RedisPair, number: usize, old: Old, dice: &mut StdRng) {
-    for line in &world.ground.lines {
+async fn live_apart(ground: &Ground, pair: &RedisPair, number: usize, old: Old, dice: &mut StdRng) {
+    for line in &ground.lines {
         if dice.random_bool(0.5) {
             line.cut_all().await;
         }
