@@ -29,7 +29,9 @@ pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
         .collect();
     let answers = join_all(volley).await;
     let mut settled = answers.iter().any(Answer::is_final);
-    answers.into_iter().for_each(|answer| history.add(answer));
+    for answer in answers {
+        history.add(answer);
+    }
 
     // First until there is an outcome, then once more: later, when much may have happened to the store.
     for round in 0..2 {

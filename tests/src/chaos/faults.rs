@@ -33,19 +33,23 @@ pub(super) async fn pause(around: Duration, dice: &mut StdRng) {
 }
 
 async fn break_lines(world: Arc<World>, mut dice: StdRng) {
-    let lines = &world.ground.lines;
-    if lines.is_empty() || world.plan.line_faults <= 0.0 {
-        return;
+    break_lines_of(&world.ground, world.plan.line_faults, &mut dice).await;
+}
+
+/// So many faults of lines per second, as long as it is awaited.
+pub(super) async fn break_lines_of(ground: &Ground, per_second: f64, dice: &mut StdRng) {
+    if ground.lines.is_empty() || per_second <= 0.0 {
+        std::future::pending::<()>().await;
     }
     loop {
-        pause(Duration::from_secs_f64(1.0 / world.plan.line_faults), &mut dice).await;
-        let (name, fault) = draw_line_fault(&mut dice);
-        let tally = world.tally.clone();
+        pause(Duration::from_secs_f64(1.0 / per_second), dice).await;
+        let (name, fault) = draw_line_fault(dice);
+        let tally = ground.tally.clone();
         let struck = move |_: &_| {
             tally.fault(name);
             true
         };
-        lines[dice.random_range(0..lines.len())].next(1, struck, fault);
+        ground.lines[dice.random_range(0..ground.lines.len())].next(1, struck, fault);
     }
 }
 

@@ -84,9 +84,9 @@ pub(super) async fn tell(server: &RedisServer, arguments: &[&str]) {
     let told = async {
         let mut connection = Box::pin(server.client().get_multiplexed_async_connection()).await?;
         let mut command = cmd(arguments[0]);
-        arguments[1..].iter().for_each(|argument| {
+        for argument in &arguments[1..] {
             command.arg(*argument);
-        });
+        }
         command.query_async::<redis::Value>(&mut connection).await
     };
     // Whether it was obeyed shows in what clients see.

@@ -122,10 +122,9 @@ impl History {
             return Verdict::Double;
         }
         let mut outcomes = self.0.iter().filter_map(|answer| outcome(answer, lane));
-        if let Some(first) = outcomes.next() {
-            if outcomes.any(|other| other != first) {
-                return Verdict::Divergent;
-            }
+        let first = outcomes.next();
+        if outcomes.any(|other| Some(other) != first) {
+            return Verdict::Divergent;
         }
         match (self.has_outcome(), balance.effects) {
             (true, 0) => Verdict::Lost,

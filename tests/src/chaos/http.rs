@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
-use super::faults::{fail_overs, harm_once, pause};
+use super::faults::{break_lines_of, fail_overs, harm_once, pause};
 use super::ground::Ground;
 use super::ledger::Balance;
 use super::{Answer, History, Lane, Plan, Report, Tally};
@@ -59,8 +59,10 @@ pub async fn run_processes(plan: &Plan, program: &str, options: &[(&str, &str)])
     let mut dice = StdRng::seed_from_u64(plan.seed);
     // From this task: whatever is started dies with the thread that started it.
     let suffering = world.suffer(plan, options, &mut dice);
+    let mut lines = StdRng::seed_from_u64(plan.seed.wrapping_add(1));
     tokio::select! {
         () = suffering => {}
+        () = break_lines_of(&world.ground, plan.line_faults, &mut lines) => {}
         () = async { while clients.join_next().await.is_some() {} } => {}
     }
     world.judge(plan, started.elapsed()).await

@@ -94,9 +94,9 @@ impl NaiveStore {
         let mut invocation = self.script.key(attempt.key.as_bytes());
         invocation.arg(verb).arg(self.mutation.word()).arg(&attempt.owner.as_bytes()[..]);
         invocation.arg(fence.map_or(0, Fence::get));
-        arguments.iter().for_each(|argument| {
+        for argument in arguments {
             invocation.arg(*argument);
-        });
+        }
         let mut connection = self.connected(deadline).await?;
         let reply = tokio::time::timeout(deadline.remaining(), invocation.invoke_async(&mut connection)).await;
         match reply {

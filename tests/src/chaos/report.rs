@@ -93,36 +93,33 @@ impl Report {
     }
 }
 
+/// What stands in a run's row, and what it is called.
+const COLUMNS: [(&str, &str); 11] = [
+    ("executed", "keys executed"),
+    ("requests", "requests"),
+    ("faults", "faults"),
+    ("fail_overs", "fail-overs"),
+    ("split_brains", "of them split brain"),
+    ("doubles", "doubles"),
+    ("divergent", "divergent"),
+    ("lost", "lost"),
+    ("indeterminate", "indeterminate"),
+    ("unsettled", "unsettled"),
+    ("seconds", "seconds"),
+];
+
 /// A table of runs as [`Report::json`] wrote them, with their sum, and one of the faults.
 pub fn markdown(runs: &[Value]) -> String {
-    const COLUMNS: [&str; 11] = [
-        "executed",
-        "requests",
-        "faults",
-        "fail_overs",
-        "split_brains",
-        "doubles",
-        "divergent",
-        "lost",
-        "indeterminate",
-        "unsettled",
-        "seconds",
-    ];
-    let mut table = String::from(
-        "| topology | store | seed | keys executed | requests | faults | fail-overs | of them split brain ",
-    );
-    table += "| doubles | divergent | lost | indeterminate | unsettled | seconds |\n";
-    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-    let number = |run: &Value, column: &str| run[column].as_f64().unwrap_or_default();
-    for run in runs {
-        let name = |field: &str| run[field].as_str().unwrap_or_default().to_owned();
-        let cells: Vec<_> = COLUMNS.iter().map(|column| format!("{:.0}", number(run, column))).collect();
-        table += &format!("| {} | {} | {} | {} |\n", name("topology"), name("subject"), run["seed"], cells.join(" | "));
-    }
-    let sums =
-        COLUMNS.iter().map(|column| format!("**{:.0}**", runs.iter().map(|run| number(run, column)).sum::<f64>()));
-    table += &format!("| **all** | | | {} |\n", sums.collect::<Vec<_>>().join(" | "));
-    table + &kinds(runs)
+    let titles = COLUMNS.iter().map(|(_, title)| (*title).to_owned());
+    let titles: Vec<_> = ["topology", "store", "seed"].map(str::to_owned).into_iter().chain(titles).collect();
+    let sum = |(column, _): &(&str, &str)| runs.iter().map(|run| number(run, column)).sum::<f64>();
+    let sums = COLUMNS.iter().map(|column| format!("**{:.0}**", sum(column)));
+    let all = ["**all**", "", ""].map(str::to_owned).into_iter().chain(sums).collect();
+    let rows = runs.iter().map(|run| {
+        let named = [text(run, "topology"), text(run, "subject"), run["seed"].to_string()];
+        named.into_iter().chain(COLUMNS.iter().map(|(column, _)| format!("{:.0}", number(run, column)))).collect()
+    });
+    table(&titles, &rows.chain([all]).collect::<Vec<_>>()) + "\n" + &kinds(runs)
 }
 
 fn kinds(runs: &[Value]) -> String {
@@ -130,29 +127,33 @@ fn kinds(runs: &[Value]) -> String {
     for (kind, count) in runs.iter().filter_map(|run| run["faults_by_kind"].as_object()).flatten() {
         *kinds.entry(kind).or_default() += count.as_u64().unwrap_or_default();
     }
-    let rows = kinds.iter().map(|(kind, count)| format!("| {kind} | {count} |\n"));
-    format!("\n| fault | times |\n|---|---|\n{}", rows.collect::<String>())
+    let rows: Vec<_> = kinds.iter().map(|(kind, count)| vec![(*kind).to_owned(), count.to_string()]).collect();
+    table(&["fault", "times"].map(str::to_owned), &rows)
 }
 
 /// A table of runs against mutants, each of which should have been found out.
 pub fn mutant_table(runs: &[Value]) -> String {
-    let mut table =
-        String::from("| guard removed | topology | caught | after | keys executed | doubles | divergent |\n");
-    table += "|---|---|---|---|---|---|---|\n";
-    for run in runs {
-        let text = |field: &str| run[field].as_str().unwrap_or_default().to_owned();
-        let number = |field: &str| run[field].as_f64().unwrap_or_default();
-        let caught = number("doubles") + number("divergent") > 0.0;
-        let seconds = number("seconds");
-        table += &format!(
-            "| {} | {} | {} | {seconds:.1} s | {} | {} | {} |\n",
-            text("subject"),
-            text("topology"),
-            if caught { "yes" } else { "no" },
-            run["executed"],
-            run["doubles"],
-            run["divergent"],
-        );
-    }
-    table
+    let titles = ["guard removed", "topology", "caught", "after", "keys executed", "faults", "doubles", "divergent"];
+    let row = |run: &Value| {
+        let caught = number(run, "doubles") + number(run, "divergent") > 0.0;
+        let said = if caught { "yes" } else { "no" }.to_owned();
+        let counts = ["executed", "faults", "doubles", "divergent"].map(|count| format!("{:.0}", number(run, count)));
+        let named = [text(run, "subject"), text(run, "topology"), said, format!("{:.1} s", number(run, "seconds"))];
+        named.into_iter().chain(counts).collect()
+    };
+    table(&titles.map(str::to_owned), &runs.iter().map(row).collect::<Vec<_>>())
+}
+
+fn number(run: &Value, field: &str) -> f64 {
+    run[field].as_f64().unwrap_or_default()
+}
+
+fn text(run: &Value, field: &str) -> String {
+    run[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn table(titles: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = format!("|{}\n", "---|".repeat(titles.len()));
+    line(titles) + &rule + &rows.iter().map(|row| line(row)).collect::<String>()
 }

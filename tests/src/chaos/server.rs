@@ -216,7 +216,7 @@ async fn handle(
         Fate::Dies(CrashPoint::AfterClaim | CrashPoint::BeforeEffect) => deaths.now(owner).await,
         Fate::Dies(point @ (CrashPoint::InRenew | CrashPoint::AfterRenew)) => {
             deaths.at(owner, point);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Fate::Dies(point @ (CrashPoint::BeforeComplete | CrashPoint::AfterComplete)) => deaths.at(owner, point),
         Fate::PausesBefore => stand_still(deaths, owner).await,
