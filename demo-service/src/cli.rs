@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
 use crate::logging::LogArgs;
-use crate::{bank, keys, serve, storm};
+use crate::{bank, doctor, keys, serve, storm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +25,8 @@ Examples:
       The same; what a killed service left behind is asked for at the bank, or run again at a bank that knows its keys.
   demo-service storm --kill-every 3s --servers 2 --store redis://127.0.0.1:6379
       Two services on one Redis, killed in turn.
+  demo-service doctor --store redis://127.0.0.1:6379
+      Says whether the server can be trusted with keys, and what to do where it cannot.
   demo-service keys list --standing indeterminate
       Prints the keys of which nobody knows whether their request ran; see keys --help for what to do.
 
@@ -53,6 +55,8 @@ enum Command {
     Bank(bank::Args),
     /// Attack payments, and let the bank's ledger judge.
     Storm(storm::Args),
+    /// Examine a store: whether it can be trusted with keys, and what to do where it cannot.
+    Doctor(doctor::Args),
     /// Look at the keys of a store, and settle or forget them by hand.
     Keys(keys::Args),
 }
@@ -61,7 +65,7 @@ impl Cli {
     /// What is logged when nobody says otherwise: in a storm, the bank would write a line for each of thousands of charges.
     pub(crate) fn default_filter(&self) -> &'static str {
         match self.command {
-            Some(Command::Storm(_) | Command::Keys(_)) => "warn",
+            Some(Command::Storm(_) | Command::Keys(_) | Command::Doctor(_)) => "warn",
             _ => "info",
         }
     }
@@ -73,6 +77,7 @@ impl Cli {
             Command::Bank(args) => bank::run(args).await,
             // 0 and 1 are verdicts; a storm that reaches none ends with the status of what it could not be started with.
             Command::Storm(args) => storm::run(args).await.map_err(Failure::configuration),
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Keys(args) => keys::run(args).await,
         }
     }
@@ -116,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_no_secret() {
+        let cli = parse("demo-service --secret hidden-hidden-hidden --encryption-keys 1:hidden").unwrap();
+        assert!(!format!("{cli:?}").contains("hidden-") && !format!("{cli:?}").contains("1:hidden"), "{cli:?}");
+        assert!(cli.serve.encryption_keys.is_some());
+    }
+
+    #[test]
     fn a_value_that_is_none_is_a_usage_error() {
         for line in [
             "demo-service --lease soon",
@@ -125,6 +137,8 @@ mod tests {
             "demo-service storm --on-abandoned reexecute",
             "demo-service --store embedded:",
             "demo-service dance",
+            "demo-service doctor --declare appendfsync=sometimes",
+            "demo-service serve --declare nothing",
             "demo-service bank --listen",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

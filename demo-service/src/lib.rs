@@ -10,8 +10,10 @@
 pub mod bank;
 mod banner;
 mod cli;
+mod doctor;
 mod exit;
 mod extract;
+mod hidden;
 mod keys;
 mod listen;
 mod logging;

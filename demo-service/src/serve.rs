@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
-use idempotency_store::BoxStore;
+use idempotency_store::{BoxStore, KeyRing, KeyRingError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -17,7 +17,9 @@ use tower_idempotency::{ConfigError, IdempotencyLayer, Scope, Secret, Timing, Wa
 use crate::bank::client::AddressError;
 use crate::bank::{self, BankClient, Dedup, Ledger, dedup, ledger};
 use crate::banner::{self, Ground};
+use crate::doctor::{self, Declared, Unfit};
 use crate::exit::Failure;
+use crate::hidden::Hidden;
 use crate::listen::{self, ListenError};
 use crate::on_abandoned::OnAbandonedChoice;
 use crate::payments::{self, Merchant, Payments};
@@ -57,7 +59,12 @@ pub(crate) struct Args {
     /// What keys are digested with: at least 16 bytes, the same for all servers that share a store. Without it, a value
     /// that everybody knows is used, with a warning.
     #[arg(long, env = "DEMO_SECRET", value_name = "SECRET", hide_env_values = true)]
-    pub(crate) secret: Option<String>,
+    pub(crate) secret: Option<Hidden>,
+    /// Encrypt what the store keeps of answers: "ID:BASE64,ID:BASE64", each an id from 0 to 255 and 32 random bytes
+    /// (openssl rand -base64 32). The first key encrypts, all of them decrypt. Better given in the environment, where no list
+    /// of processes shows it. Answers that are in the store already and are not encrypted are refused.
+    #[arg(long, env = "DEMO_ENCRYPTION_KEYS", value_name = "KEYS", hide_env_values = true)]
+    pub(crate) encryption_keys: Option<Hidden>,
     /// What a retry gets when the request before it was interrupted by a crash and nobody knows its outcome: "refuse" tells
     /// it so; "reexecute:N" runs it again, up to N attempts in all, and charges twice unless the bank recognises the
     /// repetition (its --dedup); "resolve" asks the bank what became of it.
@@ -69,6 +76,11 @@ pub(crate) struct Args {
     /// How long to wait at the start for a Redis server that is not there yet.
     #[arg(long, env = "DEMO_WAIT_FOR_STORE", value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) wait_for_store: Duration,
+    /// Start even on a Redis server that forgets or refuses keys, and only warn of it.
+    #[arg(long, env = "DEMO_ALLOW_UNSAFE_STORE")]
+    pub(crate) allow_unsafe_store: bool,
+    #[command(flatten)]
+    pub(crate) declared: Declared,
     /// How long requests may take to end when the service is stopped.
     #[arg(long, env = "DEMO_DRAIN", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) drain: Duration,
@@ -90,6 +102,9 @@ pub(crate) enum ConfigurationError {
     /// The secret is none.
     #[error("{0} (see --secret)")]
     Secret(#[source] ConfigError),
+    /// The keys of the encryption are none.
+    #[error("{0} (see --encryption-keys)")]
+    EncryptionKeys(#[source] KeyRingError),
     /// `--bank` is no address.
     #[error(transparent)]
     Bank(#[from] AddressError),
@@ -102,6 +117,9 @@ pub(crate) enum ConfigurationError {
     /// The store cannot be opened.
     #[error("{0} (see --store)")]
     Store(#[from] StoreError),
+    /// The store forgets keys.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -144,10 +162,13 @@ impl Service {
     async fn open(args: &Args) -> Result<Self, ConfigurationError> {
         let timing = timing(args).map_err(ConfigurationError::Timing)?;
         let secret = secret(args).map_err(ConfigurationError::Secret)?;
+        let ring = ring(args).map_err(ConfigurationError::EncryptionKeys)?;
         let wait = wait(args).map_err(ConfigurationError::Wait)?;
         let named = args.bank.as_deref().map(BankClient::new).transpose()?;
         let (listener, address) = listen::bind(&args.listen).await?;
-        let store = OpenStore::open(&args.store, args.wait_for_store).await?;
+        let kept = if ring.is_some() { format!("{}, encrypted", args.store) } else { args.store.to_string() };
+        let store = OpenStore::open(&args.store, args.wait_for_store).await?.sealed(ring);
+        doctor::admit(&store, &args.declared, args.lease, args.allow_unsafe_store).await?;
         let (client, bank) = match named {
             Some(client) => (client, None),
             None => OwnBank::start(args).await.map(|(client, bank)| (client, Some(bank)))?,
@@ -157,7 +178,7 @@ impl Service {
         let idempotency = IdempotencyLayer::new(store.store.clone(), scope, secret).on_abandoned(policy).timing(timing);
         let idempotency = idempotency.map_err(ConfigurationError::Timing)?;
         let idempotency = wait.into_iter().fold(idempotency, IdempotencyLayer::wait);
-        let ground = Ground { address, store: args.store.to_string(), bank: describe(&client, bank.as_ref()) };
+        let ground = Ground { address, store: kept, bank: describe(&client, bank.as_ref()) };
         let payments = Payments { bank: client, lease: args.lease, store: store.store.clone() };
         let app = payments::router(payments, idempotency.clone());
         Ok(Self { listener, app, ground, rest: Rest { idempotency, store, bank } })
@@ -236,10 +257,14 @@ fn wait(args: &Args) -> Result<Option<Wait>, ConfigError> {
 
 fn secret(args: &Args) -> Result<Secret, ConfigError> {
     if let Some(secret) = &args.secret {
-        return Secret::new(secret);
+        return Secret::new(secret.reveal());
     }
     tracing::warn!("keys are digested with the demo's secret, which everybody knows; set --secret or DEMO_SECRET");
     Secret::new(DEMO_SECRET)
+}
+
+fn ring(args: &Args) -> Result<Option<KeyRing>, KeyRingError> {
+    args.encryption_keys.as_ref().map(|keys| KeyRing::from_text(keys.reveal())).transpose()
 }
 
 fn describe(client: &BankClient, own: Option<&OwnBank>) -> String {

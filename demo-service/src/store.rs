@@ -8,7 +8,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use idempotency_store::embedded::OpenError;
-use idempotency_store::{BoxStore, EmbeddedStore, MemoryStore, RedisConfig, RedisConnectError, RedisStore};
+use idempotency_store::{
+    BoxStore, EmbeddedStore, EncryptedStore, KeyRing, MemoryStore, RedisConfig, RedisConnectError, RedisStore,
+};
 use thiserror::Error;
 
 /// Where the keys are when nobody says otherwise; `data/` is git-ignored.
@@ -63,7 +65,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// The store's name cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "write it as memory, as embedded:PATH with the path of a file, or as redis://HOST:PORT (rediss:// for TLS, unix:///PATH)"
+    "write it as memory, as embedded:PATH with the path of a file, or as redis://HOST:PORT, \
+     redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT (rediss:// for TLS, unix:///PATH)"
 )]
 pub(crate) struct UnknownStore;
 
@@ -81,9 +84,7 @@ impl FromStr for StoreChoice {
             None if text == "memory" => Ok(Self::Memory),
             None if text == "embedded" => Ok(Self::default()),
             Some(("embedded", path)) if !path.is_empty() => Ok(Self::Embedded(path.into())),
-            Some(("redis" | "rediss" | "unix", _)) if RedisConfig::new(text).is_ok() => {
-                Ok(Self::Redis(Url(text.into())))
-            }
+            Some(_) if RedisConfig::new(text).is_ok() => Ok(Self::Redis(Url(text.into()))),
             _ => Err(UnknownStore),
         }
     }
@@ -122,6 +123,8 @@ pub(crate) struct OpenStore {
     pub(crate) store: BoxStore,
     /// The same once more, if it has a file to close.
     embedded: Option<EmbeddedStore>,
+    /// And if it has a server to examine.
+    redis: Option<RedisStore>,
 }
 
 impl OpenStore {
@@ -129,15 +132,30 @@ impl OpenStore {
     pub(crate) async fn open(choice: &StoreChoice, patience: Duration) -> Result<Self, StoreError> {
         match choice {
             StoreChoice::Redis(url) => {
-                Ok(Self { store: BoxStore::new(connect(&url.0, patience).await?), embedded: None })
+                let redis = connect(&url.0, patience).await?;
+                Ok(Self { store: BoxStore::new(redis.clone()), embedded: None, redis: Some(redis) })
             }
-            StoreChoice::Memory => Ok(Self { store: BoxStore::new(MemoryStore::new()), embedded: None }),
+            StoreChoice::Memory => Ok(Self { store: BoxStore::new(MemoryStore::new()), embedded: None, redis: None }),
             StoreChoice::Embedded(path) => {
                 create_directory(path).await;
                 let embedded = EmbeddedStore::open(path).await?;
-                Ok(Self { store: BoxStore::new(embedded.clone()), embedded: Some(embedded) })
+                Ok(Self { store: BoxStore::new(embedded.clone()), embedded: Some(embedded), redis: None })
             }
         }
+    }
+
+    /// The store, if it is one in Redis.
+    pub(crate) const fn redis(&self) -> Option<&RedisStore> {
+        self.redis.as_ref()
+    }
+
+    /// The same, and what it keeps of answers encrypted under these keys, if there are any.
+    pub(crate) fn sealed(self, ring: Option<KeyRing>) -> Self {
+        let store = match ring {
+            Some(ring) => BoxStore::new(EncryptedStore::new(self.store, ring)),
+            None => self.store,
+        };
+        Self { store, ..self }
     }
 
     /// Closes the file, so that the next process finds it free.

@@ -12,9 +12,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use idempotency_store::encrypted::SEALED_OVERHEAD;
 use idempotency_store::{
-    Answer, Attempt, Claim, Claimed, Deadline, EmbeddedStore, Fingerprint, Grant, Key, OnAbandoned, Owner, Reason,
-    Store, Terms,
+    Answer, Attempt, Checkpoint, Claim, Claimed, Deadline, EmbeddedStore, EncryptedStore, EncryptionKey, Fingerprint,
+    Grant, Key, KeyRing, OnAbandoned, Owner, Reason, Store, Terms,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -127,6 +128,34 @@ async fn erases_an_answer_and_leaves_a_key_in_flight_alone() {
     let store = EmbeddedStore::open(place.path().join("keys.redb")).await.unwrap();
     assert!(matches!(claim(&store, 1).await, Claimed::InFlight { .. }));
     assert!(grant(&store, 2).await.fence > grants[1].fence, "the next request runs");
+}
+
+/// A key of a store whose answers are encrypted, and a completed one, are seen and settled without an encryption key.
+#[tokio::test]
+async fn an_encrypted_store_is_looked_at_without_its_keys() {
+    let place = tempfile::tempdir().unwrap();
+    let plain = EmbeddedStore::open(place.path().join("keys.redb")).await.unwrap();
+    let ring = KeyRing::new([EncryptionKey::random(1).unwrap()]).unwrap();
+    let sealed = EncryptedStore::new(plain.clone(), ring);
+    let (done, gone) = (grant(&plain, 1).await, grant(&plain, 2).await);
+    sealed.complete(&done, &Answer::Kept("a secret answer".into()).into(), soon()).await.unwrap();
+    sealed.checkpoint(&gone, &Checkpoint::new("a secret note").unwrap(), soon()).await.unwrap();
+    sealed.abandon(&gone, Reason::Shutdown, soon()).await.unwrap();
+    plain.close().await;
+
+    let (all, status, _) = keys(place.path(), &["list", "--store", STORE]);
+    assert_eq!(
+        (&all[0]["standing"], &all[1]["standing"], status),
+        (&json!("completed"), &json!("indeterminate"), Some(0))
+    );
+    assert_eq!(all[0]["answer_len"], 15 + SEALED_OVERHEAD, "of what is stored");
+    let (shown, status, _) = keys(place.path(), &["inspect", &digest(1), "--store", STORE]);
+    assert_eq!((&shown[0]["answer_len"], status), (&all[0]["answer_len"], Some(0)));
+    let fence = |grant: &Grant| grant.fence.get().to_string();
+    let resolve = ["resolve", &digest(2), "--not-executed", "--fence", &fence(&gone), "--store", STORE];
+    assert_eq!(keys(place.path(), &resolve).1, Some(0));
+    let erase = ["erase", &digest(1), "--fence", &fence(&done), "--store", STORE];
+    assert_eq!(keys(place.path(), &erase).1, Some(0));
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ pub struct Counts {
     /// Outcomes that the store was never told: it did not answer for the maximal execution, or too many waited for it. Their
     /// keys are indeterminate when the lease lapses.
     pub lost: u64,
+    /// Records that the store had forgotten while their request ran, and that were written again. The store lost what it
+    /// had acknowledged: other requests may have run twice. Look at how the store is set up.
+    pub recreated: u64,
 }
 
 /// The counters behind [`Counts`].
@@ -24,6 +27,7 @@ pub(crate) struct Counters {
     pub(crate) unprotected: Counter,
     pub(crate) unrecorded: Counter,
     pub(crate) lost: Counter,
+    pub(crate) recreated: Counter,
 }
 
 /// One number that only grows.
@@ -42,6 +46,11 @@ impl Counter {
 
 impl Counters {
     pub(crate) fn snapshot(&self) -> Counts {
-        Counts { unprotected: self.unprotected.get(), unrecorded: self.unrecorded.get(), lost: self.lost.get() }
+        Counts {
+            unprotected: self.unprotected.get(),
+            unrecorded: self.unrecorded.get(),
+            lost: self.lost.get(),
+            recreated: self.recreated.get(),
+        }
     }
 }

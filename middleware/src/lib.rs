@@ -130,6 +130,7 @@
 //! | `memory` | yes | [`store::MemoryStore`] |
 //! | `embedded` | no | `store::EmbeddedStore`: durable, in one file |
 //! | `redis` | no | `store::RedisStore`: shared by several servers |
+//! | `encrypt` | no | `store::EncryptedStore`: seals answers and checkpoints in front of any store |
 //! | `client` | no | `client`: tower layers for those who call such a service, or are called by one |
 //! | `reqwest` | no | `client::reqwest`: the same as middleware of `reqwest-middleware` |
 //!

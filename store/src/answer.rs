@@ -6,7 +6,7 @@ use std::fmt;
 use crate::{Fence, Retention, StoreTime};
 
 /// The outcome of a completed attempt, opaque to the store.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The answer, to be replayed as it is.
     Kept(Bytes),
@@ -70,8 +70,8 @@ pub struct Completed {
 }
 
 /// A short note that an owner leaves for the attempt that may have to take over: at most
-/// [`Checkpoint::MAX_LEN`] bytes.
-#[derive(Clone, PartialEq, Eq)]
+/// [`Checkpoint::MAX_LEN`] bytes, and what a store in front of another adds to them.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Checkpoint(Bytes);
 
 /// The checkpoint is larger than [`Checkpoint::MAX_LEN`]; nothing was stored. Keep a reference to the data instead.
@@ -83,17 +83,30 @@ impl Checkpoint {
     /// 4 KiB: a checkpoint is rewritten with its record and read with every take-over.
     pub const MAX_LEN: usize = 4096;
 
+    /// What a store has to be able to keep: 256 bytes more, for what stores in front of it add to a checkpoint of the
+    /// largest size, such as the nonce and the tag of an encryption. The limit of an owner stays what it is.
+    pub const MAX_STORED_LEN: usize = Self::MAX_LEN + 256;
+
     /// A checkpoint of these bytes.
     ///
     /// # Errors
     ///
     /// [`CheckpointTooLarge`] above [`Checkpoint::MAX_LEN`].
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, CheckpointTooLarge> {
-        let bytes = bytes.into();
-        if bytes.len() > Self::MAX_LEN {
-            return Err(CheckpointTooLarge(bytes.len()));
-        }
-        Ok(Self(bytes))
+        Self::within(Self::MAX_LEN, bytes.into())
+    }
+
+    /// A checkpoint as it is stored, for stores: read back, or with what a store in front adds to it.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointTooLarge`] above [`Checkpoint::MAX_STORED_LEN`].
+    pub fn from_stored(bytes: impl Into<Bytes>) -> Result<Self, CheckpointTooLarge> {
+        Self::within(Self::MAX_STORED_LEN, bytes.into())
+    }
+
+    fn within(limit: usize, bytes: Bytes) -> Result<Self, CheckpointTooLarge> {
+        if bytes.len() > limit { Err(CheckpointTooLarge(bytes.len())) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.

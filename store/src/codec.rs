@@ -180,7 +180,7 @@ fn read_checkpoint(is_checkpoint: u8, payload: Bytes) -> Result<Option<Checkpoin
     match is_checkpoint {
         0 if payload.is_empty() => Ok(None),
         0 => Err(CodecError::Damaged("a payload that is not a checkpoint")),
-        1 => Checkpoint::new(payload).map(Some).map_err(|_| CodecError::Damaged("the checkpoint is too large")),
+        1 => Checkpoint::from_stored(payload).map(Some).map_err(|_| CodecError::Damaged("the checkpoint is too large")),
         _ => Err(CodecError::Damaged("no such kind of payload")),
     }
 }

@@ -34,6 +34,11 @@ pub struct Fence(u64);
 #[error("the operating system's random source failed")]
 pub struct RandomError(#[source] getrandom::Error);
 
+/// Random bytes from the operating system.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), RandomError> {
+    getrandom::fill(bytes).map_err(RandomError)
+}
+
 impl Key {
     /// A key from its digest.
     pub const fn new(digest: [u8; 32]) -> Self {
@@ -79,7 +84,7 @@ impl Owner {
     /// [`RandomError`] when the system has no random bytes to give; refuse the attempt.
     pub fn random() -> Result<Self, RandomError> {
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(RandomError)?;
+        fill_random(&mut id)?;
         Ok(Self(id))
     }
 

@@ -31,7 +31,7 @@ pub struct Lease {
 ///
 /// Both are written into the record with the claim and are used from there by every later verb, so that servers that are
 /// configured differently never judge one record by two rules.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Terms {
     lease: Duration,
     retention: Duration,

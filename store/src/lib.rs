@@ -129,7 +129,8 @@
 //! | `RedisStore` | what its server's settings survive | any number of servers | a round trip, shared with others on the line |
 //! | `EmbeddedStore` | `kill -9`, loss of power | the tasks of one process, one file | a commit to the disk, shared by those who wait |
 //!
-//! [`BoxStore`] holds any of them, for choosing at run time.
+//! [`BoxStore`] holds any of them, for choosing at run time. An `EncryptedStore`, with the feature `encrypt`, goes in front of any
+//! of them and keeps what they hold from the eyes of those who can read it.
 //!
 //! Each has a twin for the other side: a [`FenceStore`] keeps the highest fence per key of those who *call* a service, and
 //! refuses attempts that were superseded. See [`fence_store`].
@@ -141,6 +142,7 @@
 //! | `memory` | yes | `MemoryStore`, bounded, in this process's memory |
 //! | `embedded` | | `EmbeddedStore`, durable, in one file of this host; needs rustc 1.90 and a tokio runtime |
 //! | `redis` | | `RedisStore`, in a Redis server that several processes share; needs rustc 1.88 and a tokio runtime |
+//! | `encrypt` | | `EncryptedStore`, in front of any of them: answers and checkpoints are sealed |
 //! | `conformance` | | the suite of laws, for tests of stores |
 //!
 //! Features add stores; none changes how another behaves. The crate itself needs rustc 1.85.
@@ -225,7 +227,8 @@
 //! this crate reads what earlier ones wrote. What a later one wrote is refused, [`ErrorKind::Corrupt`] for a record and an
 //! error on opening for a file, and left as it is: so upgrade all servers that share a store before one of them writes
 //! the new version. The same holds for an answer that is kept for less than two leases: versions before the one that has
-//! [`Retention`] take its record for damaged.
+//! [`Retention`] take its record for damaged. And for a checkpoint that a store in front has made larger than
+//! [`Checkpoint::MAX_LEN`], since the version that has [`Checkpoint::MAX_STORED_LEN`].
 
 mod answer;
 mod boxed;
@@ -234,6 +237,8 @@ pub mod codec;
 pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "encrypt")]
+pub mod encrypted;
 mod entry;
 mod error;
 pub mod fence_store;
@@ -252,12 +257,15 @@ mod verbs;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{
-    Durability, OnUnreplicated, RedisConfig, RedisConfigError, RedisConnectError, RedisCounts, RedisStore, Scripting,
+    Durability, DurabilityError, OnUnreplicated, RedisConfig, RedisConfigError, RedisConnectError, RedisCounts,
+    RedisStore, Scripting,
 };
 pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed, Completion};
 pub use boxed::BoxStore;
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
+#[cfg(feature = "encrypt")]
+pub use encrypted::{EncryptedStore, EncryptionKey, KeyRing, KeyRingError, SealError};
 pub use entry::{Entry, Standing};
 pub use error::{DeadlinePassed, ErrorKind, StoreError};
 #[cfg(feature = "embedded")]

@@ -11,7 +11,7 @@ use crate::{
 pub const RELEASED_TOMBSTONE: Duration = Duration::from_secs(60);
 
 /// What is known of one key.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Record {
     /// Where in its life the key is.
     pub state: State,
@@ -30,7 +30,7 @@ pub struct Record {
 }
 
 /// Where in its life a key is. *Indeterminate* is marked here or derived: in flight and past the lease.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum State {
     /// An owner holds the lease.
     InFlight {

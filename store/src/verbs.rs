@@ -170,7 +170,7 @@ pub enum Released {
 }
 
 /// Why an owner gave up a key without knowing whether its work was done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Reason {
     /// The handler panicked.

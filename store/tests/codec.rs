@@ -192,7 +192,7 @@ fn fields_that_are_never_written_are_damage() {
     assert!(matches!(damaged(in_flight(), 3, 2), Err(CodecError::Damaged(_))));
 
     let mut too_large = codec::encode(&KEY, &in_flight());
-    too_large.resize(HEADER_LEN + Checkpoint::MAX_LEN + 1, 0);
+    too_large.resize(HEADER_LEN + Checkpoint::MAX_STORED_LEN + 1, 0);
     assert!(matches!(codec::decode(&KEY, SINCE, &too_large.into()), Err(CodecError::Damaged(_))));
 }
 

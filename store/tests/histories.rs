@@ -160,6 +160,28 @@ fn the_embedded_store_follows_the_model() {
     of_one_seed::<fixtures::Embedded>("embedded", 3_000);
 }
 
+#[cfg(feature = "encrypt")]
+mod encrypted {
+    use idempotency_store::conformance::{Boxed, Encrypted};
+
+    use super::{fixtures, of_one_seed};
+
+    #[test]
+    fn the_encrypted_memory_store_follows_the_model() {
+        of_one_seed::<Encrypted<fixtures::Memory>>("encrypted memory", 30_000);
+    }
+
+    #[test]
+    fn the_encrypted_boxed_store_follows_the_model() {
+        of_one_seed::<Encrypted<Boxed<fixtures::Memory>>>("encrypted boxed", 10_000);
+    }
+
+    #[test]
+    fn the_encrypted_embedded_store_follows_the_model() {
+        of_one_seed::<Encrypted<fixtures::Embedded>>("encrypted embedded", 1_500);
+    }
+}
+
 /// A history that shrinks: fewer steps, and simpler ones.
 fn any_history() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(any::<u64>(), 0..60)

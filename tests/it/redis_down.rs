@@ -78,6 +78,7 @@ async fn s40_a_request_on_a_server_that_restarted_empty_keeps_its_key() {
     assert_eq!((first.status, first.header("idempotency-status")), (StatusCode::CREATED, None));
     app.send("/held-before", "key-1").await.expect_replay_of(&first, &[]);
     assert_eq!((app.exec(), app.downstream.effects()), (1, 1));
+    assert_eq!(app.layer.counts().recreated, 1, "the alarm is counted");
 }
 
 #[tokio::test]

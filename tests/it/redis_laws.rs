@@ -1,4 +1,4 @@
-//! The laws of a store on Redis, as it is and boxed, and random histories beside the pure model.
+//! The laws of a store on Redis, as it is, boxed and encrypted, and random histories beside the pure model.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,6 +10,10 @@ idempotency_store::conformance!(Redis);
 
 mod boxed {
     idempotency_store::conformance!(idempotency_store::conformance::Boxed<super::Redis>);
+}
+
+mod encrypted {
+    idempotency_store::conformance!(idempotency_store::conformance::Encrypted<super::Redis>);
 }
 
 fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {

@@ -71,6 +71,27 @@ impl Backend for Own {
     }
 }
 
+/// Any store for an application.
+pub(crate) struct Over(pub(crate) RedisStore);
+
+impl Backend for Over {
+    async fn open() -> Self {
+        Self(Own::open().await.store)
+    }
+
+    fn store(&self) -> BoxStore {
+        BoxStore::new(self.0.clone())
+    }
+
+    async fn advance(&self, _by: Duration) {
+        panic!("these scenarios do not move the server's clock");
+    }
+
+    fn served(&self) -> String {
+        panic!("these scenarios have no other process");
+    }
+}
+
 /// A claim of the key by an owner whom nobody else is.
 pub(crate) fn claim(key: u8) -> Claim {
     let owner = Owner::random().expect("random bytes");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use idempotency_store::BoxStore;
+use idempotency_store::{BoxStore, EncryptedStore, KeyRing};
 use reqwest::{Method, RequestBuilder};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -185,6 +185,12 @@ impl Builder {
     /// Works for the same downstream and waits at the same gate as `other`, as a second server of one service does.
     pub fn beside(mut self, other: &App) -> Self {
         (self.downstream, self.gate) = (Some(other.downstream.clone()), other.gate.clone());
+        self
+    }
+
+    /// Encrypts what its store keeps of answers.
+    pub fn encrypted(mut self, ring: KeyRing) -> Self {
+        self.store = BoxStore::new(EncryptedStore::new(self.store, ring));
         self
     }
 

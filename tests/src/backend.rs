@@ -89,11 +89,23 @@ macro_rules! on_each_store {
     (durable: $($durable:ident),+ $(,)?) => {
         $crate::on_store!(embedded, $crate::backend::Embedded, $($durable),+);
         $crate::on_store!(redis, $crate::Redis, $($durable),+);
+        $crate::on_store!(sentinel, $crate::redis_kinds::On<$crate::redis_kinds::Sentinel>, $($durable),+);
+        $crate::on_store!(cluster, $crate::redis_kinds::On<$crate::redis_kinds::Cluster>, $($durable),+);
     };
     ($($scenario:ident),+ $(,)? $(; durable: $($durable:ident),+ $(,)?)?) => {
         $crate::on_store!(memory, $crate::backend::Memory, $($scenario),+);
         $crate::on_store!(embedded, $crate::backend::Embedded, $($scenario),+ $(, $($durable),+)?);
         $crate::on_store!(redis, $crate::Redis, $($scenario),+ $(, $($durable),+)?);
+        $crate::on_store!(
+            sentinel,
+            $crate::redis_kinds::On<$crate::redis_kinds::Sentinel>,
+            $($scenario),+ $(, $($durable),+)?
+        );
+        $crate::on_store!(
+            cluster,
+            $crate::redis_kinds::On<$crate::redis_kinds::Cluster>,
+            $($scenario),+ $(, $($durable),+)?
+        );
     };
 }
 

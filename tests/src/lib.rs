@@ -12,6 +12,7 @@
 //! | [`Line`] | the line between a client and a server, cut at a chosen point |
 //! | [`RedisServer`] | a real Redis of one's own, with signals and restarts |
 //! | [`RedisPair`], [`SentinelGroup`], [`RedisCluster`] | several of them, which replicate and fail over |
+//! | [`redis_kinds`] | stores on each of these, over TLS, as the smallest user, by functions only |
 //! | [`LoneNode`] | a cluster of one node, all of it behind a line that a test breaks |
 //! | [`ServerClock`] | a Redis's wall clock, stepped while it runs |
 //! | [`RedisProxy`] | the line to a Redis, cut, slowed and mixed up at a chosen command |
@@ -46,6 +47,7 @@ mod process;
 pub mod raw;
 mod redis_backend;
 mod redis_cluster;
+pub mod redis_kinds;
 mod redis_options;
 mod redis_pair;
 mod redis_probe;

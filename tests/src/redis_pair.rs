@@ -103,7 +103,10 @@ pub(crate) async fn until_synced(master: &RedisServer, replica: &RedisServer) {
         let (ours, theirs) = (info(replica).await, info(master).await);
         let follows = field(&ours, "master_port") == Some(&port) && field(&ours, "master_link_status") == Some("up");
         let offset = field(&theirs, "master_repl_offset")?;
-        (follows && field(&ours, "slave_repl_offset") == Some(offset)).then_some(())
+        // The master counts it when it has heard from it, which is a moment later.
+        let own_port = format!("port={},", replica.address().port());
+        let counted = theirs.lines().any(|line| line.contains(&own_port) && line.contains("state=online"));
+        (follows && counted && field(&ours, "slave_repl_offset") == Some(offset)).then_some(())
     };
     eventually(&format!("{} follows {}", replica.address(), master.address()), synced).await;
 }

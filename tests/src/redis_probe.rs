@@ -1,5 +1,7 @@
 //! What tests ask of a [`RedisServer`], count at it, and damage in it. Nothing here ever empties a server.
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
@@ -85,6 +87,20 @@ impl RedisServer {
     /// Has it forget every script, as a fail-over does.
     pub async fn script_flush(&self) {
         self.ask::<()>(cmd("SCRIPT").arg("FLUSH").arg("SYNC")).await;
+    }
+
+    /// Forgets everything, as a server does that restarts without its file.
+    pub async fn flush(&self) {
+        self.ask::<()>(&cmd("FLUSHALL")).await;
+    }
+
+    /// Makes every key older by as much as is taken from its expiry.
+    pub async fn age(&self, by: Duration) {
+        for key in self.keys("").await {
+            let left: i64 = self.ask(cmd("PTTL").arg(&key)).await;
+            let by = i64::try_from(by.as_millis()).expect("a short time");
+            self.ask::<()>(cmd("PEXPIRE").arg(&key).arg(left - by)).await;
+        }
     }
 
     /// The keys that begin with `prefix`, sorted.

@@ -43,6 +43,11 @@ impl Bank {
         self.process.url()
     }
 
+    /// What it printed so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// The newest charges, the newest first: as many as the bank lists at once.
     pub async fn charges(&self) -> Vec<Charge> {
         self.client.charges(&ChargeQuery::default()).await.expect("the bank answers").records
@@ -79,9 +84,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// A service of the demo's `program`, with its keys in `store` and its charges at `bank`.
+    /// A service of the demo's `program`, with its keys in `store` and its charges at `bank`. It starts on a Redis that
+    /// persists nothing, as most tests have it.
     pub fn on(program: &str, store: &str, bank: &str) -> Options {
-        let arguments = ["serve", "--store", store, "--bank", bank];
+        let arguments = ["serve", "--allow-unsafe-store", "--store", store, "--bank", bank];
         Options { command: command(program, arguments), listen: (Ipv4Addr::LOCALHOST, 0).into() }
     }
 

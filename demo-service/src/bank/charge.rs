@@ -32,7 +32,7 @@ pub const MAX_AMOUNT: u64 = 1_000_000_000;
 pub const VOID_AFTER: Duration = SLOWEST.saturating_add(Duration::from_secs(1));
 
 /// The body of `POST /charges`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeRequest {
     /// In minor units (cents); more than zero.
     pub amount: u64,
@@ -49,7 +49,7 @@ pub struct ChargeRequest {
 }
 
 /// One executed charge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     /// The bank's own id, `ch_...`.
     pub id: String,
@@ -77,7 +77,7 @@ pub struct Charge {
 }
 
 /// The body of `POST /charges/{id}/refunds`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundRequest {
     /// In minor units (cents); more than zero.
     pub amount: u64,
@@ -87,7 +87,7 @@ pub struct RefundRequest {
 }
 
 /// One executed refund.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
     /// The bank's own id, `re_...`.
     pub id: String,
@@ -108,7 +108,7 @@ pub struct Refund {
 
 /// What the caller sends beside the body, as headers. Without [dedup](super::dedup) the bank writes key and fence down, and
 /// executes all the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Names the caller's operation: the `Idempotency-Key`.
     pub key: Option<String>,
@@ -126,7 +126,7 @@ impl Terms {
 }
 
 /// The query of `GET /charges`: what is named must match; newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeQuery {
     /// Only charges of this reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +149,7 @@ pub struct ChargeQuery {
 }
 
 /// The query of `GET /refunds`: what is named must match; newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundQuery {
     /// Only refunds that came with this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

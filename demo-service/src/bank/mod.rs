@@ -25,6 +25,7 @@ pub mod dedup;
 mod hangup;
 pub mod ledger;
 mod refusal;
+mod shown;
 
 use std::future::Future;
 use std::io;

@@ -31,6 +31,7 @@ Examples:
       Forgets the key, with its answer. The next request with it runs, even if this one did.
 
 KEY and FENCE are as list and inspect print them. A fence that is not the key's any more changes nothing.
+Of a service that encrypts, no key is needed: nothing is decrypted, and lengths are those of what is stored.
 A file belongs to one process: stop the service before looking into its file.";
 
 /// The arguments of `demo-service keys`.

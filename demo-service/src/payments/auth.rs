@@ -1,5 +1,7 @@
 //! Who is calling. Stands outside the idempotency layer, whose scope is the merchant found here.
 
+use std::fmt;
+
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,9 +16,15 @@ const LONGEST: usize = 64;
 /// The authenticated caller, in the request's extensions.
 ///
 /// The demo believes whoever names himself; a real service looks the token up, and puts here what stays the same when
-/// the token is renewed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// the token is renewed. Here it is the token, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Merchant(pub String);
+
+impl fmt::Debug for Merchant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Merchant(..)")
+    }
+}
 
 /// Lets a request in with its [`Merchant`], or answers 401.
 pub(super) async fn authenticate(mut request: Request, next: Next) -> Response {
@@ -50,6 +58,11 @@ mod tests {
         for value in ["Bearer shop", "bearer shop", "Bearer  shop "] {
             assert_eq!(of(value).as_deref(), Some("shop"), "{value:?}");
         }
+    }
+
+    #[test]
+    fn debug_does_not_show_the_token() {
+        assert_eq!(format!("{:?}", Merchant("shop".into())), "Merchant(..)");
     }
 
     #[test]

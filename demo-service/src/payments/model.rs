@@ -1,5 +1,7 @@
 //! What a caller may ask for, checked field by field, and what it gets to see.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -11,8 +13,8 @@ use crate::problem::Problem;
 /// The longest reference and source, in characters.
 const LONGEST: usize = 64;
 
-/// The body of `POST /payments`, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The body of `POST /payments`, checked. `Debug` shows nothing of it but the amount.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct NewPayment {
     /// In minor units (cents).
     pub(super) amount: u64,
@@ -29,6 +31,12 @@ pub(super) struct NewPayment {
 pub(super) struct NewRefund {
     /// In minor units (cents).
     pub(super) amount: u64,
+}
+
+impl fmt::Debug for NewPayment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewPayment").field("amount", &self.amount).finish_non_exhaustive()
+    }
 }
 
 impl NewPayment {

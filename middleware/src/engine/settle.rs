@@ -121,7 +121,7 @@ impl<S: Store> Engine<S> {
             Outcome::Answer(completion) => match self.store.complete(grant, completion, deadline).await? {
                 Recorded::Recorded => Completion::Settled,
                 Recorded::Recreated => {
-                    tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
+                    self.note_recreated(grant);
                     Completion::Settled
                 }
                 Recorded::Lost(loss) => Completion::Superseded(loss),
@@ -131,6 +131,12 @@ impl<S: Store> Engine<S> {
                 Released::Lost(loss) => Completion::Superseded(loss),
             },
         })
+    }
+
+    /// Raises the alarm that the store had lost what it had acknowledged.
+    pub(super) fn note_recreated(&self, grant: &Grant) {
+        self.counts.recreated.up();
+        tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
     }
 
     /// Goes on telling the store while the lease is renewed, at most for the maximal execution.

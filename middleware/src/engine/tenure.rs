@@ -68,7 +68,8 @@ impl<S: Store> Engine<S> {
         while asked_at.elapsed() >= grant.terms.lease() {
             asked_at = Instant::now();
             match self.store.renew(&grant, self.verb_deadline()).await {
-                Ok(Renewed::Held | Renewed::Recreated) => {}
+                Ok(Renewed::Held) => {}
+                Ok(Renewed::Recreated) => self.note_recreated(&grant),
                 Ok(Renewed::Lost(loss)) => return Err(NotHeld::Lost(loss)),
                 Err(error) => {
                     tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a lease lapsed before its work began");
@@ -124,7 +125,7 @@ async fn renew<S: Store>(engine: Arc<Engine<S>>, grant: Grant, asked_at: Instant
             Ok(Renewed::Held) => news.send_modify(|hold| hold.until = renewed_at + lease),
             Ok(Renewed::Recreated) => {
                 news.send_modify(|hold| hold.until = renewed_at + lease);
-                tracing::error!(key = ?grant.attempt.key, "the store had lost the record of a running request");
+                engine.note_recreated(&grant);
             }
             // The attempt has just been recorded by its own hand.
             Ok(Renewed::Lost(Loss::Completed(completed))) if completed.fence == grant.fence => break,

@@ -67,6 +67,8 @@ mod case;
 pub mod checkpoint;
 pub mod claim;
 pub mod complete;
+#[cfg(feature = "encrypt")]
+mod encrypted;
 pub mod erase;
 pub mod fence;
 pub mod history;
@@ -83,6 +85,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::{BoxStore, Store};
+
+#[cfg(feature = "encrypt")]
+pub use encrypted::Encrypted;
 
 /// A store to be tested, and its time.
 ///

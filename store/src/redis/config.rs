@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::{ConnectionInfo, RedisError, TlsCertificates};
 
 use super::durability::{Durability, OnUnreplicated};
+use super::parameters::split;
 use super::script::Scripting;
 use super::servers::Servers;
 
@@ -19,7 +20,8 @@ use super::servers::Servers;
 /// | `redis+cluster://[user:password@]host:port,host:port` | a Cluster, found through any of these nodes |
 /// | `rediss://`, `rediss+sentinel://`, `rediss+cluster://` | the same over TLS |
 ///
-/// User and password are those of the servers; Sentinels have [their own](RedisConfig::sentinel_credentials).
+/// User and password are those of the servers; Sentinels have [their own](RedisConfig::sentinel_credentials). A query sets what the
+/// methods set: `?prefix=payments&durability=replicated:2&on_unreplicated=proceed&replication_timeout_ms=250`, and `protocol=resp3`.
 ///
 /// ```
 /// use idempotency_store::{Durability, RedisConfig};
@@ -57,6 +59,12 @@ pub enum RedisConfigError {
         "the URL of the Redis server cannot be read: redis://[user:password@]host[:port][/database], percent-encoded"
     )]
     Url(#[source] RedisError),
+    /// The query says something that is not known, or not understood.
+    #[error(
+        "the URL's query has a parameter other than prefix, durability, on_unreplicated, replication_timeout_ms and protocol, \
+         or one with a value that it does not take"
+    )]
+    Parameter,
     /// Sentinels were given, and not what to ask them for.
     #[error(
         "the URL names no master: redis+sentinel://host:port,host:port/NAME, with the name that the Sentinels monitor"
@@ -77,8 +85,9 @@ impl RedisConfig {
     ///
     /// [`RedisConfigError`], by what is wrong with it.
     pub fn new(url: &str) -> Result<Self, RedisConfigError> {
-        Ok(Self {
-            servers: Servers::of(url)?,
+        let (url, parameters) = split(url)?;
+        let config = Self {
+            servers: Servers::of(&url)?,
             prefix: "idem".into(),
             connect_timeout: Duration::from_secs(1),
             root_certificate: None,
@@ -86,7 +95,8 @@ impl RedisConfig {
             on_unreplicated: OnUnreplicated::default(),
             replication_timeout: Duration::from_millis(100),
             scripting: Scripting::default(),
-        })
+        };
+        parameters.into_iter().try_fold(config, |config, (name, value)| config.parameter(name, value))
     }
 
     /// What every key begins with, followed by `:{..}`. Default `idem`. Give services that share a server one each.

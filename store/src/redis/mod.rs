@@ -23,6 +23,8 @@
 //! - [`Durability`]: with replicas, a claim counts when one of them has it. What is not acknowledged in time is given back, and
 //!   the request gets 503; the handler has not run.
 //!
+//! The [`doctor`] looks whether servers are set up so, and says what to do where they are not.
+//!
 //! A fail-over keeps every claim that a promoted replica acknowledged. That is no consensus: with two replicas, the one that is
 //! promoted may be the other one, unless `Replicated { replicas: 2 }` waits for both; and a replica that acknowledged and then
 //! restarted empty has forgotten it.
@@ -44,8 +46,9 @@
 //!     +cluster|slots +asking
 //! ```
 //!
-//! and `+scan +strlen` for listing keys. Without `+info`, `+role` tells of replicas. A user who may run no script of his own needs
-//! `+fcall` instead of the first line's commands: [`Scripting::Functions`].
+//! and `+scan +strlen` for listing keys. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
+//! `+fcall` instead of `+eval +evalsha`, and with [`Durability::Local`] nothing else but `+set +get +getrange +pttl +pexpire +time`,
+//! which the functions run with his rights: [`Scripting::Functions`].
 //!
 //! # Errors
 //!
@@ -59,6 +62,7 @@ mod cluster;
 mod config;
 mod connect_error;
 mod counts;
+pub mod doctor;
 mod durability;
 mod failure;
 mod greeting;
@@ -67,6 +71,7 @@ mod line;
 mod link;
 mod list;
 mod origin;
+mod parameters;
 mod patience;
 mod pause;
 mod role;
@@ -100,6 +105,7 @@ pub use config::{RedisConfig, RedisConfigError};
 pub use connect_error::RedisConnectError;
 pub use counts::RedisCounts;
 pub use durability::{Durability, OnUnreplicated};
+pub use parameters::DurabilityError;
 pub use script::Scripting;
 
 pub(crate) const NAME: &str = "redis";
@@ -115,6 +121,7 @@ struct Inner {
     topology: Topology,
     shared: Arc<Shared>,
     unsettled: Unsettled,
+    ward: doctor::Ward,
 }
 
 /// What the ways to all servers share.
@@ -157,7 +164,10 @@ impl RedisStore {
             expects_replicas: AtomicBool::new(false),
         });
         let topology = Topology::open(&shared).await?;
-        Ok(Self(Arc::new(Inner { topology, shared, unsettled: Unsettled::default() })))
+        let ward = doctor::Ward::default();
+        let inner = Arc::new(Inner { topology, shared, unsettled: Unsettled::default(), ward });
+        doctor::Ward::patrol(Arc::downgrade(&inner));
+        Ok(Self(inner))
     }
 
     /// The name of a key's record in Redis, for operators who look at one: the prefix, and the digest in base64url

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, Value, cmd};
 use tokio::time::timeout;
 
@@ -66,11 +67,27 @@ impl Sentinels {
         Err(RedisConnectError::Sentinels(why.unwrap_or_else(hung)))
     }
 
+    /// A connection to the first Sentinel that accepts one.
+    pub(super) async fn any(
+        &self,
+        config: &RedisConfig,
+        within: Duration,
+    ) -> Result<MultiplexedConnection, RedisConnectError> {
+        let each = within / (u32::try_from(self.addresses.len()).unwrap_or(u32::MAX).max(1));
+        let mut why = RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        for sentinel in &self.addresses {
+            match timeout(each, connect(config, sentinel)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => why = error,
+                Err(_) => {}
+            }
+        }
+        Err(RedisConnectError::Sentinels(why))
+    }
+
     /// What one Sentinel says; `None` if it does not know the name.
     async fn ask_one(&self, config: &RedisConfig, sentinel: &ConnectionInfo) -> Result<Option<Address>, RedisError> {
-        let settings = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let client = config.client(sentinel.clone())?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&settings).await?;
+        let mut connection = connect(config, sentinel).await?;
         let mut question = cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&*self.master);
         match ask(&mut connection, &question).await? {
@@ -78,4 +95,10 @@ impl Sentinels {
             reply => redis::from_redis_value::<(String, u16)>(reply).map(Some).map_err(RedisError::from),
         }
     }
+}
+
+/// For one question. Whoever asks limits the time.
+async fn connect(config: &RedisConfig, server: &ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
+    let settings = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    config.client(server.clone())?.get_multiplexed_async_connection_with_config(&settings).await
 }

@@ -11,8 +11,8 @@ pub enum Scripting {
     #[default]
     Eval,
     /// As [functions](https://redis.io/docs/latest/develop/programmability/functions-intro/) that an administrator has loaded
-    /// ([`RedisStore::function_library`](super::RedisStore::function_library)), claims included. The store's user needs
-    /// `+fcall`, and `+wait` or `+waitaof` where claims wait; it can send no script of its own.
+    /// ([`RedisStore::function_library`](super::RedisStore::function_library)), claims included. The store sends
+    /// nothing but `FCALL`, and `WAIT` or `WAITAOF` where claims wait; its user can send no script of its own.
     Functions,
 }
 

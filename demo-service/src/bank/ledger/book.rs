@@ -1,12 +1,13 @@
 //! What the ledger says, in memory: every charge and refund, and the indexes to find them by.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::index::Index;
 use crate::bank::charge::{Charge, ChargeQuery, Refund, RefundQuery, Summary};
 
 /// One line of the ledger.
@@ -24,8 +25,8 @@ pub(super) enum Entry {
 #[error("there is no charge {0}")]
 pub struct UnknownCharge(pub String);
 
-/// The executed charges and refunds, oldest first.
-#[derive(Debug, Default)]
+/// The executed charges and refunds, oldest first. `Debug` shows how many.
+#[derive(Default)]
 pub struct Book {
     charges: Vec<Charge>,
     by_id: HashMap<String, usize>,
@@ -36,6 +37,13 @@ pub struct Book {
     refunds: Vec<Refund>,
     refunds_by_key: Index<String>,
     refunds_by_charge: Index<String>,
+}
+
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (charges, refunds) = (self.charges.len(), self.refunds.len());
+        f.debug_struct("Book").field("charges", &charges).field("refunds", &refunds).finish_non_exhaustive()
+    }
 }
 
 impl Book {
@@ -165,34 +173,6 @@ fn newest<'a>(positions: &'a [usize], keep: impl Fn(&usize) -> bool + 'a) -> imp
 
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-/// Where in the book the things of one kind stand, in the order in which they came.
-#[derive(Debug)]
-struct Index<K>(HashMap<K, Vec<usize>>);
-
-impl<K> Default for Index<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: Eq + Hash> Index<K> {
-    fn add(&mut self, key: K, position: usize) {
-        self.0.entry(key).or_default().push(position);
-    }
-
-    fn get(&self, key: &K) -> &[usize] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn repeated(&self) -> usize {
-        self.0.values().filter(|positions| positions.len() > 1).count()
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod book;
 mod file;
+mod index;
 mod writer;
 
 use std::path::{Path, PathBuf};
