@@ -26,7 +26,7 @@ use crate::{Gate, let_pass};
 const LEASE: Duration = Duration::from_millis(500);
 
 /// Far longer than the life of a key here, and than clocks are stepped.
-const RETENTION: Duration = Duration::from_secs(180);
+const RETENTION: Duration = Duration::from_secs(75);
 
 /// Between two attempts to connect to a store that is not there.
 const PAUSE: Duration = Duration::from_millis(50);
