@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::run::World;
-use super::{Answer, Fate, History, Lane, Order, Topology};
+use super::{Answer, Fate, History, Lane, Order, Topology, Verdict};
 use crate::let_pass;
 
 /// How long clients ask for a first outcome, and again for the same one.
@@ -16,10 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// One key, from its first request to its verdict.
 pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
     let lane = lane(world.plan.topology, dice);
-    let mut history = History::default();
+    let (mut history, mut fates) = (History::default(), Vec::new());
     let volley: Vec<_> = (0..together(lane, dice))
         .map(|number| {
             let (order, wait) = (order(world, key, lane, dice), stagger(number, dice));
+            fates.extend(order.fate.name());
             let asked = ask(world, order, dice);
             async move {
                 let_pass(wait).await;
@@ -42,12 +43,17 @@ pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
         let patience = Instant::now() + PATIENCE;
         while !settled && Instant::now() < patience {
             let_pass(Duration::from_millis(dice.random_range(10..120))).await;
-            let answer = ask(world, order(world, key, lane, dice), dice).await;
+            let order = order(world, key, lane, dice);
+            fates.extend(order.fate.name());
+            let answer = ask(world, order, dice).await;
             settled = answer.is_final();
             history.add(answer);
         }
     }
-    judge(world, key, lane, &history);
+    let verdict = judge(world, key, lane, &history);
+    if let [fate] = fates[..] {
+        world.tally.became((lane.name(), fate, verdict.name()));
+    }
 }
 
 /// Sends a request to any server.
@@ -101,7 +107,7 @@ fn later(dice: &mut StdRng) -> Duration {
     Duration::from_millis(dice.random_range(millis))
 }
 
-fn judge(world: &World, key: u64, lane: Lane, history: &History) {
+fn judge(world: &World, key: u64, lane: Lane, history: &History) -> Verdict {
     world.tally.saw("keys");
     let balance = world.ledger.balance(key);
     let verdict = history.verdict(lane, balance);
@@ -113,4 +119,5 @@ fn judge(world: &World, key: u64, lane: Lane, history: &History) {
         world.tally.broke(|| format!("key {key}, {lane:?}, {balance:?}: {verdict:?}: {:?}", history.answers()));
         world.broke();
     }
+    verdict
 }

@@ -179,6 +179,7 @@ impl Processes {
             faults: faults.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
             seen: self.tally.all_seen().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
             broken: self.tally.broken(),
+            matrix: Vec::new(),
         }
     }
 }

@@ -15,6 +15,17 @@ pub enum Lane {
     Own,
 }
 
+impl Lane {
+    /// What it is called in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Reexecute => "re-execute, downstream recognises the key",
+            Self::Own => "re-execute, each run answers for itself",
+        }
+    }
+}
+
 /// Where an owner dies: from there on nothing of it reaches the store, the downstream or the client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs, reason = "the points are their names")]

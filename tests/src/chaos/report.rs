@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::faults::fail_overs;
+use super::run::CAUGHT;
 use super::{Ledger, Plan, Tally};
 
 /// The figures of one run.
@@ -31,6 +32,8 @@ pub struct Report {
     pub seen: BTreeMap<String, u64>,
     /// The histories of keys that broke the promise, the first of them.
     pub broken: Vec<String>,
+    /// Policy, what befell an owner, what became of the key, and of how many: keys to which nothing else was drawn.
+    pub matrix: Vec<(String, String, String, u64)>,
 }
 
 impl Report {
@@ -49,6 +52,7 @@ impl Report {
             faults: named(&faults),
             seen: named(&tally.all_seen()),
             broken: tally.broken(),
+            matrix: matrix(tally),
         }
     }
 
@@ -89,8 +93,17 @@ impl Report {
             "faults_by_kind": self.faults,
             "seen": self.seen,
             "broken": self.broken,
+            "caught_after_seconds": Duration::from_millis(self.saw(CAUGHT)).as_secs_f64(),
+            "matrix": self.matrix,
         })
     }
+}
+
+pub(super) fn matrix(tally: &Tally) -> Vec<(String, String, String, u64)> {
+    let named = |((policy, fate, verdict), count): ((&str, &str, &str), u64)| {
+        (policy.to_owned(), fate.to_owned(), verdict.to_owned(), count)
+    };
+    tally.matrix().into_iter().map(named).collect()
 }
 
 /// What stands in a run's row, and what it is called.
@@ -119,7 +132,26 @@ pub fn markdown(runs: &[Value]) -> String {
         let named = [text(run, "topology"), text(run, "subject"), run["seed"].to_string()];
         named.into_iter().chain(COLUMNS.iter().map(|(column, _)| format!("{:.0}", number(run, column)))).collect()
     });
-    table(&titles, &rows.chain([all]).collect::<Vec<_>>()) + "\n" + &kinds(runs)
+    table(&titles, &rows.chain([all]).collect::<Vec<_>>()) + "\n" + &kinds(runs) + "\n" + &fates(runs)
+}
+
+/// What became of keys to one of whose owners one thing happened, by policy.
+fn fates(runs: &[Value]) -> String {
+    const VERDICTS: [&str; 5] = ["settled", "indeterminate", "unsettled", "double (seen by a client)", "divergent"];
+    let mut cells = BTreeMap::<(String, String), [u64; VERDICTS.len()]>::new();
+    for cell in runs.iter().filter_map(|run| run["matrix"].as_array()).flatten() {
+        let word = |at: usize| cell[at].as_str().unwrap_or_default().to_owned();
+        let row = cells.entry((word(1), word(0))).or_default();
+        if let Some(column) = VERDICTS.iter().position(|verdict| *verdict == word(2)) {
+            row[column] += cell[3].as_u64().unwrap_or_default();
+        }
+    }
+    let row = |((fate, policy), counts): (&(String, String), &[u64; VERDICTS.len()])| {
+        [fate.clone(), policy.clone()].into_iter().chain(counts.iter().map(u64::to_string)).collect()
+    };
+    let titles: Vec<_> =
+        ["what befell an owner", "policy"].iter().chain(&VERDICTS).map(|&title| title.to_owned()).collect();
+    table(&titles, &cells.iter().map(row).collect::<Vec<_>>())
 }
 
 fn kinds(runs: &[Value]) -> String {
@@ -138,7 +170,12 @@ pub fn mutant_table(runs: &[Value]) -> String {
         let caught = number(run, "doubles") + number(run, "divergent") > 0.0;
         let said = if caught { "yes" } else { "no" }.to_owned();
         let counts = ["executed", "faults", "doubles", "divergent"].map(|count| format!("{:.0}", number(run, count)));
-        let named = [text(run, "subject"), text(run, "topology"), said, format!("{:.1} s", number(run, "seconds"))];
+        let named = [
+            text(run, "subject"),
+            text(run, "topology"),
+            said,
+            format!("{:.1} s", number(run, "caught_after_seconds")),
+        ];
         named.into_iter().chain(counts).collect()
     };
     table(&titles.map(str::to_owned), &runs.iter().map(row).collect::<Vec<_>>())

@@ -14,6 +14,9 @@ use super::ground::Ground;
 use super::server::Server;
 use super::{Ledger, Plan, Report, Tally, faults};
 
+/// What was seen when the first key broke the promise: after how many milliseconds.
+pub(super) const CAUGHT: &str = "milliseconds until a key broke the promise";
+
 /// Everything that takes part.
 #[derive(Debug)]
 pub(super) struct World {
@@ -24,6 +27,7 @@ pub(super) struct World {
     pub(super) tally: Tally,
     next: AtomicU64,
     is_broken: AtomicBool,
+    began: Instant,
 }
 
 impl World {
@@ -36,13 +40,16 @@ impl World {
         };
         let servers: Vec<_> = (0..plan.servers).map(server).collect();
         join_all(servers.iter().map(Server::start)).await;
-        let (next, is_broken) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { plan: plan.clone(), ground, servers, ledger, tally, next, is_broken }
+        let (next, is_broken, began) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
+        Self { plan: plan.clone(), ground, servers, ledger, tally, next, is_broken, began }
     }
 
     /// A key broke the promise.
     pub(super) fn broke(&self) {
-        self.is_broken.store(true, Ordering::SeqCst);
+        if !self.is_broken.swap(true, Ordering::SeqCst) {
+            let after = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.tally.saw_times(CAUGHT, after);
+        }
     }
 
     fn is_over(&self, started: Instant) -> bool {

@@ -12,7 +12,11 @@ struct Counts {
     faults: BTreeMap<&'static str, u64>,
     seen: BTreeMap<&'static str, u64>,
     broken: Vec<String>,
+    matrix: BTreeMap<Cell, u64>,
 }
+
+/// A policy, what befell one owner, and what became of the key.
+pub(super) type Cell = (&'static str, &'static str, &'static str);
 
 /// How many broken keys are kept with their history.
 const KEPT: usize = 20;
@@ -31,6 +35,16 @@ impl Tally {
     /// Something was seen so often.
     pub fn saw_times(&self, name: &'static str, times: u64) {
         *self.counts().seen.entry(name).or_default() += times;
+    }
+
+    /// A key to which one thing happened, and what became of it.
+    pub(super) fn became(&self, cell: Cell) {
+        *self.counts().matrix.entry(cell).or_default() += 1;
+    }
+
+    /// Of all keys to which one thing happened, what became of how many.
+    pub(super) fn matrix(&self) -> BTreeMap<Cell, u64> {
+        self.counts().matrix.clone()
     }
 
     /// A key broke the promise.
