@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use idempotency_store::{Attempt, Checkpoint, Grant, Indeterminate, Store};
+use idempotency_store::{Attempt, Checkpoint, Claimed, Grant, Indeterminate, Store};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::abandoned::Abandoned;
+use crate::claim_limit::{ScopeLimit, Token, refused};
 use crate::config::{OnDisconnect, OnUnavailable};
 use crate::decision::{Decision, Told, decide, replay, superseded};
 use crate::engine::{Engine, News, NotHeld, Resolving, Tenure, Unclaimed};
@@ -87,8 +88,13 @@ impl<S: Store> Admission<'_, S> {
             let claimed_at = Instant::now();
             let on_abandoned = self.settings.on_abandoned.at_claim();
             // Once the store has said that somebody has or had the key, no route may run the request unprotected.
+            let token = match self.keyed.limit.as_ref().map(ScopeLimit::take).transpose() {
+                Ok(token) => token,
+                Err(until) => return Admitted::Tell(Told::Reject(refused(&self.engine.counts, until))),
+            };
             let fails_open = || detour.is_untrodden() && self.fails_open(client.is_closed());
             let claimed = self.engine.claim(self.attempt, on_abandoned, detour.claim_within, fails_open).await;
+            settle(token, &claimed);
             let next = match claimed.map(decide) {
                 Ok(Decision::Run(grant, checkpoint)) => {
                     return self.hold(grant, checkpoint, claimed_at, client.is_closed()).await;
@@ -192,6 +198,14 @@ impl<S: Store> Admission<'_, S> {
             Err(NotHeld::Unavailable) => Told::Reject(Rejection::store_unavailable()),
             Err(NotHeld::Lost(loss)) => superseded(loss),
         })
+    }
+}
+
+/// A token is spent by the first claim of a key, and by nothing else.
+fn settle(token: Option<Token<'_>>, claimed: &Result<Claimed, Unclaimed>) {
+    match (token, claimed) {
+        (Some(token), Ok(Claimed::Acquired { grant, .. })) if grant.number == 1 => token.spend(),
+        (token, _) => drop(token),
     }
 }
 

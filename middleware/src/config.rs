@@ -200,6 +200,15 @@ pub enum ConfigError {
     /// Waiting is on, and nobody may wait.
     #[error("nobody could wait; leave waiting off, or allow at least one waiter (16,384 is usual)")]
     NoWaiters,
+    /// New keys at a rate that no limit can have.
+    #[error(
+        "one new key in every {0:?} cannot be a limit; use a microsecond to an hour, which is up to 1,000,000 keys per \
+         second, or leave the limit off"
+    )]
+    ClaimRate(Duration),
+    /// A burst that lets nobody claim, or everybody.
+    #[error("a burst of {0} new keys cannot be a limit; use 1 to 1,000,000, or leave the limit off")]
+    ClaimBurst(u32),
     /// The claim budget or the completion wait is zero.
     #[error("the claim budget and the completion wait must be above zero")]
     ZeroWait,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often something happened that the promise does not cover, since the layer was made. All clones of a layer count
+/// How often something happened that the promise does not cover, or that a limit refused, since the layer was made. All clones of a layer count
 /// together. Export it as counters; each of these events is also logged when it happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -19,6 +19,9 @@ pub struct Counts {
     /// Records that the store had forgotten while their request ran, and that were written again. The store lost what it
     /// had acknowledged: other requests may have run twice. Look at how the store is set up.
     pub recreated: u64,
+    /// Requests that were refused because their scope has claimed too many new keys: see [`ClaimLimit`](crate::ClaimLimit).
+    /// Logged as debug only, for whoever causes it can cause it often.
+    pub limited: u64,
 }
 
 /// The counters behind [`Counts`].
@@ -28,6 +31,7 @@ pub(crate) struct Counters {
     pub(crate) unrecorded: Counter,
     pub(crate) lost: Counter,
     pub(crate) recreated: Counter,
+    pub(crate) limited: Counter,
 }
 
 /// One number that only grows.
@@ -51,6 +55,7 @@ impl Counters {
             unrecorded: self.unrecorded.get(),
             lost: self.lost.get(),
             recreated: self.recreated.get(),
+            limited: self.limited.get(),
         }
     }
 }

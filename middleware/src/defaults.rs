@@ -172,6 +172,22 @@ pub const MAX_RECORDED_ANSWER: usize = 1024 * 1024;
 /// ```
 pub const DRAIN: Duration = Duration::from_secs(30);
 
+/// How many scopes a [`ClaimLimit`](crate::ClaimLimit) remembers; [`ClaimLimit::scopes`](crate::ClaimLimit::scopes). The limit
+/// itself is off by default.
+///
+/// ```
+/// # use tower_idempotency::{ClaimLimit, ConfigError, defaults};
+/// # fn main() -> Result<(), ConfigError> {
+/// assert_eq!(defaults::LIMITED_SCOPES.get(), 65_536);
+/// let limit = ClaimLimit::per_second(20, 100)?.scopes(defaults::LIMITED_SCOPES);
+/// assert_eq!(limit.tracked_scopes(), 0);
+/// let absurd = ClaimLimit::per_second(2_000_000, 100).unwrap_err();
+/// assert!(absurd.to_string().contains("up to 1,000,000 keys per second"), "{absurd}");
+/// # Ok(())
+/// # }
+/// ```
+pub const LIMITED_SCOPES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(65_535);
+
 /// How many records the memory store holds; `MemoryStore::bounded`. A bound of zero cannot be written.
 ///
 /// ```

@@ -20,6 +20,7 @@ use crate::admission::{Admission, Admit, Admitted};
 use crate::answer::{HandlerAnswer, Patience};
 use crate::body::{End, RequestBody, ResponseBody, gather};
 use crate::checkpoint::Notes;
+use crate::claim_limit::{ScopeLimit, refused};
 use crate::config::OnDisconnect;
 use crate::context::{Context, Idempotency};
 use crate::engine::{Completion, Engine, Tenure};
@@ -68,6 +69,8 @@ pub(crate) struct Keyed {
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
+    /// What limits the claims of its caller.
+    pub(crate) limit: Option<ScopeLimit>,
 }
 
 /// How the handler ended.
@@ -92,9 +95,9 @@ impl<Inner, S: Store> Execution<Inner, S> {
         RB: HttpBody,
     {
         let (parts, body) = request.into_parts();
-        // Before the body: a caller without a principal has nothing to make us read.
-        let storage_key = match self.storage_key(&key, &parts) {
-            Ok(storage_key) => storage_key,
+        // Before the body: who has no principal, or may not claim now, has nothing to make us read.
+        let (storage_key, limit) = match self.whose(&key, &parts) {
+            Ok(whose) => whose,
             Err(rejection) => return Ok(self.reject(rejection)),
         };
         let gathered = gather(pin!(body), self.settings.max_request_body).await;
@@ -103,7 +106,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
             End::Unfinished => return Ok(self.reject(Rejection::request_too_large())),
             End::Failed(_) => return Ok(self.reject(Rejection::request_unreadable())),
         };
-        let keyed = Keyed { key, parts, body: gathered.data, trailers };
+        let keyed = Keyed { key, parts, body: gathered.data, trailers, limit };
         let attempt = match self.attempt(storage_key, &keyed) {
             Ok(attempt) => attempt,
             Err(rejection) => return Ok(self.reject(rejection)),
@@ -115,14 +118,11 @@ impl<Inner, S: Store> Execution<Inner, S> {
         answered.await.unwrap_or_else(|_| Ok(rejected(&settings, Rejection::indeterminate())))
     }
 
-    /// Whose key it is.
-    fn storage_key(&self, key: &IdempotencyKey, parts: &Parts) -> Result<Key, Rejection> {
-        let mut known = Ok(());
-        let storage_key = self.settings.secret.storage_key(
-            |framed| known = self.settings.scope.digest(parts, &mut |field| framed.field(field)),
-            key.as_str(),
-        );
-        known.map(|()| storage_key).map_err(Rejection::scope_missing)
+    /// Whose key it is, and what limits its claims.
+    fn whose(&self, key: &IdempotencyKey, parts: &Parts) -> Result<(Key, Option<ScopeLimit>), Rejection> {
+        let (storage_key, limit) = self.settings.whose(key, parts).map_err(Rejection::scope_missing)?;
+        limit.as_ref().map_or(Ok(()), ScopeLimit::look).map_err(|until| refused(&self.engine.counts, until))?;
+        Ok((storage_key, limit))
     }
 
     /// Who asks for what.
@@ -187,7 +187,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
         RB: HttpBody,
     {
         let Self { inner, engine, settings } = self;
-        let Keyed { key, mut parts, body, trailers } = keyed;
+        let Keyed { key, mut parts, body, trailers, .. } = keyed;
         let Admit { tenure, claimed_at, checkpoint } = admit;
         parts.extensions.insert(LookedAfter);
         parts.extensions.insert(Idempotency::new(Context {

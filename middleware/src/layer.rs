@@ -9,6 +9,7 @@ use http::{HeaderName, Response};
 use idempotency_store::Store;
 use tower_layer::Layer;
 
+use crate::claim_limit::ClaimLimit;
 use crate::config::{ConfigError, OnDisconnect, OnUnavailable, Timing, body_limit};
 use crate::counts::Counts;
 use crate::engine::{Drained, Engine};
@@ -129,6 +130,13 @@ impl<S: Store> IdempotencyLayer<S> {
     /// Lets duplicates of a running request wait for its answer. Off by default: they get 409 `in-flight`.
     pub fn wait(self, wait: Wait) -> Self {
         self.set(|settings| settings.wait = Some(wait))
+    }
+
+    /// Limits how fast one scope may claim new keys: 429 `too-many-claims` before the store is asked. Off by default.
+    ///
+    /// Clones of the layer share the buckets.
+    pub fn limit_claims(self, limit: ClaimLimit) -> Self {
+        self.set(|settings| settings.claim_limit = Some(limit))
     }
 
     /// Makes a request header field part of what must be equal for a retry to be the same request, an API version for

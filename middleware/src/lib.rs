@@ -44,6 +44,7 @@
 //! 8. If the store cannot be asked, the request is **refused** with 503 and has not run. If it cannot be told the answer
 //!    within 2 s, the client gets the answer with `Idempotency-Status: unrecorded`, and recording goes on behind it. A
 //!    route may choose to [fail open](OnUnavailable::FailOpen).
+//! 9. How fast one scope claims new keys may be [limited](ClaimLimit): 429 `too-many-claims`, before the store is asked.
 //!
 //! [`problems`] lists every rejection with what its client should do.
 //!
@@ -120,6 +121,7 @@
 //! | [abandoned attempt](OnAbandoned) | refuse: 409 `indeterminate` |
 //! | [attempts of `reexecute`](OnAbandoned::reexecute) | [5](OnAbandoned::ATTEMPTS), to be named |
 //! | [wait for a running request](Wait), [at a time](Wait::waiters) | off; 10 s, 16,384 requests |
+//! | [new keys per scope](ClaimLimit) | not limited; [65,536 scopes](defaults::LIMITED_SCOPES) are remembered |
 //! | [budget of a resolver](OnAbandoned::resolve_within) | 10 s, then 409 `indeterminate` with `Retry-After` |
 //!
 //! # Features
@@ -140,7 +142,9 @@ mod abandoned;
 mod admission;
 mod answer;
 mod body;
+mod buckets;
 mod checkpoint;
+mod claim_limit;
 #[cfg(feature = "client")]
 pub mod client;
 mod config;
@@ -185,6 +189,7 @@ pub use idempotency_store::Retention;
 pub use abandoned::{Abandoned, Resolution};
 pub use body::{RequestBody, ResponseBody};
 pub use checkpoint::CheckpointError;
+pub use claim_limit::ClaimLimit;
 pub use config::{ConfigError, OnDisconnect, OnUnavailable, Timing};
 pub use context::Idempotency;
 #[cfg(feature = "axum")]

@@ -16,6 +16,7 @@
 //! | `in-flight` | 409 | no | retries with the same key after `Retry-After` |
 //! | `indeterminate` | 409 | no, but an earlier one may have been | with `Retry-After`, retries with the same key; without, looks at the outcome before it decides anything |
 //! | `not-replayable` | 409 | no, but an earlier one was; `original_status` is its status, `recorded_at` the HTTP date of its end | looks at the outcome if it needs it |
+//! | `too-many-claims` | 429 | no | retries with the same key after `Retry-After` ([`ClaimLimit`](crate::ClaimLimit)) |
 //! | `fenced` | 409 | no, but another attempt may have been | stops: it was superseded |
 //! | `store-unavailable` | 503 | no | retries with the same key after `Retry-After` |
 //! | `shutting-down` | 503 | no | retries with the same key after `Retry-After` |

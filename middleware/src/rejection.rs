@@ -36,6 +36,9 @@ pub enum RejectionKind {
     /// 409 `not-replayable`: it was executed, with the status and the time in the members `original_status` and
     /// `recorded_at`; the answer was not kept.
     NotReplayable,
+    /// 429 `too-many-claims`: the caller uses new keys faster than it may. Nothing ran; the store was not asked. Retry with
+    /// the same key after `Retry-After`.
+    TooManyClaims,
     /// 409 `fenced`: a later attempt of the same operation has been here. Nothing ran now; stop.
     Fenced,
     /// 503 `store-unavailable`: the store did not answer. Nothing ran; retry with the same key.
@@ -63,6 +66,7 @@ impl RejectionKind {
             Self::InFlight => "in-flight",
             Self::Indeterminate => "indeterminate",
             Self::NotReplayable => "not-replayable",
+            Self::TooManyClaims => "too-many-claims",
             Self::Fenced => "fenced",
             Self::StoreUnavailable => "store-unavailable",
             Self::ShuttingDown => "shutting-down",
@@ -85,6 +89,7 @@ impl RejectionKind {
             Self::InFlight => "A request is outstanding for this Idempotency-Key",
             Self::Indeterminate => "The outcome of the first request is unknown",
             Self::NotReplayable => "The first answer was not kept",
+            Self::TooManyClaims => "Too many new Idempotency-Keys",
             Self::Fenced => "This attempt was superseded",
             Self::StoreUnavailable => "Idempotency keys cannot be checked right now",
             Self::ShuttingDown => "The server is shutting down",
@@ -217,6 +222,13 @@ impl Rejection {
         let detail = "The request was executed, but its answer was too large or not of a kind that is kept.";
         let rejection = Self::new(RejectionKind::NotReplayable, StatusCode::CONFLICT, detail);
         Self { original_status: Some(original), recorded_at: Some(recorded_at), ..rejection }
+    }
+
+    pub(crate) fn too_many_claims(retry_after: Duration) -> Self {
+        let detail =
+            "New Idempotency-Keys came faster than they may. The request was not executed. Retry with the same key.";
+        let rejection = Self::new(RejectionKind::TooManyClaims, StatusCode::TOO_MANY_REQUESTS, detail);
+        Self { retry_after: Some(whole_seconds(retry_after)), ..rejection }
     }
 
     pub(crate) fn store_unavailable() -> Self {

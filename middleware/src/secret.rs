@@ -24,6 +24,7 @@ struct Subkeys {
     fingerprint: [u8; 32],
     downstream: [u8; 32],
     fence: [u8; 32],
+    scope: [u8; 32],
     #[cfg(feature = "client")]
     request: [u8; 32],
 }
@@ -52,6 +53,7 @@ impl Secret {
             fingerprint: blake3::derive_key("tower-idempotency 2026-11 fingerprint v1", secret),
             downstream: blake3::derive_key("tower-idempotency 2026-11 downstream key v1", secret),
             fence: blake3::derive_key("tower-idempotency 2026-11 fence key v1", secret),
+            scope: blake3::derive_key("tower-idempotency 2026-11 scope v1", secret),
             #[cfg(feature = "client")]
             request: blake3::derive_key("tower-idempotency 2026-11 request key v1", secret),
         })))
@@ -115,6 +117,11 @@ impl Secret {
         Key::new(framed.finish())
     }
 
+    /// A digest of a scope alone, to be fed its fields.
+    pub(crate) fn scope(&self) -> Framed {
+        Framed::new(&self.0.scope)
+    }
+
     /// What the request is.
     pub(crate) fn fingerprint(&self, fields: impl FnOnce(&mut Framed)) -> Fingerprint {
         let mut framed = Framed::new(&self.0.fingerprint);
@@ -142,6 +149,22 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// A scope, as it is told from others in this process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ScopeDigest([u8; 16]);
+
+impl ScopeDigest {
+    pub(crate) const fn new(digest: [u8; 16]) -> Self {
+        Self(digest)
+    }
+}
+
+impl fmt::Debug for ScopeDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ScopeDigest(..)")
     }
 }
 
@@ -174,6 +197,13 @@ impl Framed {
 
     fn finish(self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
+    }
+
+    /// The digest of a scope.
+    pub(crate) fn finish_scope(self) -> ScopeDigest {
+        let mut digest = [0; 16];
+        digest.iter_mut().zip(self.finish()).for_each(|(to, from)| *to = from);
+        ScopeDigest::new(digest)
     }
 
     /// 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.

@@ -3,17 +3,19 @@
 use std::ops::RangeInclusive;
 
 use http::HeaderName;
-use idempotency_store::Retention;
+use http::request::Parts;
+use idempotency_store::{Key, Retention};
 
+use crate::claim_limit::{ClaimLimit, ScopeLimit};
 use crate::config::{OnDisconnect, OnUnavailable};
 use crate::defaults;
 use crate::headers::AllowList;
-use crate::key::KeySyntax;
+use crate::key::{IdempotencyKey, KeySyntax};
 use crate::on_abandoned::OnAbandoned;
 use crate::recording_policy::RecordingPolicy;
 use crate::rejection_style::RejectionStyle;
-use crate::scope::Scope;
-use crate::secret::Secret;
+use crate::scope::{Scope, ScopeMissing};
+use crate::secret::{Framed, Secret};
 use crate::wait::Wait;
 
 /// Everything about a request that does not concern the store.
@@ -33,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) wait: Option<Wait>,
+    pub(crate) claim_limit: Option<ClaimLimit>,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
@@ -55,9 +58,28 @@ impl Settings {
             on_unavailable: OnUnavailable::default(),
             on_abandoned: OnAbandoned::default(),
             wait: None,
+            claim_limit: None,
             fingerprint_headers: Vec::new(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),
         }
+    }
+
+    /// Where the record of a request's key lives, and what limits the claims of its scope.
+    pub(crate) fn whose(&self, key: &IdempotencyKey, parts: &Parts) -> Result<(Key, Option<ScopeLimit>), ScopeMissing> {
+        let mut alone = self.claim_limit.as_ref().map(|_| self.secret.scope());
+        let mut known = Ok(());
+        let digest = |framed: &mut Framed| {
+            // The application's closure is asked once, whatever is made of its word.
+            known = self.scope.digest(parts, &mut |field| {
+                framed.field(field);
+                if let Some(alone) = &mut alone {
+                    alone.field(field);
+                }
+            });
+        };
+        let storage_key = self.secret.storage_key(digest, key.as_str());
+        let limit = self.claim_limit.as_ref().zip(alone);
+        known.map(|()| (storage_key, limit.map(|(limit, alone)| limit.of_scope(alone.finish_scope()))))
     }
 }

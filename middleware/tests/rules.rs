@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use common::{Entries, counted, layer, post, post_body, read, secret, send};
@@ -12,8 +14,8 @@ use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::store::{Clock, ManualClock, MemoryStore};
 use tower_idempotency::{
-    IDEMPOTENCY_KEY, IDEMPOTENCY_RECORDED_AT, Idempotency, IdempotencyLayer, KeySyntax, Recording, RejectionKind,
-    RequestBody, Scope,
+    ClaimLimit, IDEMPOTENCY_KEY, IDEMPOTENCY_RECORDED_AT, Idempotency, IdempotencyLayer, KeySyntax, Recording,
+    RejectionKind, RequestBody, Scope,
 };
 
 type Handled = Request<RequestBody<Body>>;
@@ -128,6 +130,21 @@ async fn a_request_body_over_the_limit_is_refused_before_the_store_is_asked() {
     assert_eq!(entries.count(), 0);
     let answer = send(&layer, &entries, counted, post_body("k", "1234")).await;
     assert_eq!((answer.status, answer.is_replay()), (StatusCode::CREATED, false), "the key was not touched before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_claims_too_many_new_keys_is_told_when_to_come_back() {
+    let layer = layer().limit_claims(ClaimLimit::every(Duration::from_secs(30), 1).unwrap());
+    let entries = Entries::default();
+    assert_eq!(send(&layer, &entries, counted, post("a")).await.status, StatusCode::CREATED);
+    let refused = send(&layer, &entries, counted, post("b")).await;
+    assert_eq!((refused.status, refused.problem()), (StatusCode::TOO_MANY_REQUESTS, "too-many-claims".into()));
+    assert_eq!(
+        (&refused.headers["retry-after"], layer.counts().limited, entries.count()),
+        (&"30".parse().unwrap(), 1, 1)
+    );
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(send(&layer, &entries, counted, post("b")).await.body, "run 2", "the same key runs then");
 }
 
 #[tokio::test]
@@ -394,7 +411,7 @@ async fn a_layer_met_twice_is_met_once() {
 
 #[tokio::test]
 async fn an_endless_answer_is_passed_on_at_the_end_of_the_maximal_execution() {
-    let lease = std::time::Duration::from_millis(100);
+    let lease = Duration::from_millis(100);
     let timing = tower_idempotency::Timing::default().lease(lease).max_execution(lease);
     let (layer, entries) = (layer().timing(timing).unwrap(), Entries::default());
     let (parts, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
@@ -422,7 +439,7 @@ async fn a_replay_tells_when_the_first_run_was_recorded() {
     assert!(!first.headers.contains_key(IDEMPOTENCY_RECORDED_AT));
     let gone = |_, _: Handled| Response::builder().extension(Recording::DoNotKeep).body(Body::empty()).unwrap();
     send(&layer, &entries, gone, post("gone")).await;
-    clock.advance(std::time::Duration::from_secs(3600));
+    clock.advance(Duration::from_secs(3600));
     let replay = send(&layer, &entries, counted, post("k")).await;
     assert_eq!(replay.headers[IDEMPOTENCY_RECORDED_AT], httpdate::fmt_http_date(recorded_at));
     let tombstone = send(&layer, &entries, counted, post("gone")).await;

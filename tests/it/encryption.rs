@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idempotency_store::{KeyRing, Store};
-use idempotency_tests::{App, Backend, Bank, Process, Server, Verb, command, on_each_store};
+use idempotency_tests::{App, Backend, Bank, Process, Redis, Server, Verb, backend::Embedded, command, on_each_store};
 use reqwest::StatusCode;
 
 use crate::DEMO;
@@ -13,7 +13,6 @@ on_each_store!(
     s55_an_answer_under_a_removed_key_is_refused_and_left_alone,
     an_encrypted_answer_is_replayed_byte_for_byte;
     durable: s55_a_removed_key_raises_an_alarm_until_it_is_back,
-    nothing_of_an_answer_is_stored_in_the_clear,
 );
 
 /// Keys as they are configured.
@@ -115,6 +114,16 @@ async fn stored(served: &str) -> Vec<u8> {
 fn found(bytes: &[u8], needles: &[String]) -> usize {
     let stands = |needle: &&String| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
     needles.iter().filter(stands).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_answer_is_in_the_file_in_the_clear() {
+    nothing_of_an_answer_is_stored_in_the_clear(Embedded::open().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_answer_is_in_redis_in_the_clear() {
+    nothing_of_an_answer_is_stored_in_the_clear(Redis::open().await).await;
 }
 
 async fn nothing_of_an_answer_is_stored_in_the_clear(backend: impl Backend) {

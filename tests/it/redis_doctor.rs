@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use idempotency_store::RedisStore;
 use idempotency_store::redis::doctor::{Check, Declaration, Diagnosis, Event, Examination, Finding, Severity};
 use idempotency_tests::redis_proxy::named;
-use idempotency_tests::{Bank, LineFault, RedisOptions, RedisProxy, RedisServer, Server, command, eventually, within};
+use idempotency_tests::{
+    Bank, LineFault, RedisCluster, RedisOptions, RedisPair, RedisProxy, RedisServer, SentinelGroup, Server, command,
+    eventually, within,
+};
 use redis::cmd;
 
 use crate::DEMO;
@@ -16,7 +19,7 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// What the store needs, and what the doctor asks for beside it.
 const RIGHTS: &str = "~idem:* resetchannels -@all +set +get +getrange +setrange +pttl +pexpire +time +eval +evalsha \
-                      +ping +hello +info +config|get +acl|whoami +acl|dryrun";
+                      +ping +wait +hello +info +config|get +acl|whoami +acl|dryrun";
 
 /// A server as it should be, with a user who may do what is needed.
 fn sound(rights: &str) -> RedisOptions {
@@ -29,7 +32,12 @@ fn patched() -> Examination {
 }
 
 async fn store(server: &RedisServer) -> RedisStore {
-    RedisStore::connect(&server.url_as("app", "pass")).await.expect("a user who may do what is needed")
+    RedisStore::connect(&alone(server)).await.expect("a user who may do what is needed")
+}
+
+/// A server that is meant to have no replica.
+fn alone(server: &RedisServer) -> String {
+    format!("{}?durability=local", server.url_as("app", "pass"))
 }
 
 async fn diagnose(store: &RedisStore, examination: &Examination) -> Diagnosis {
@@ -65,6 +73,7 @@ async fn a_default_server_forgets_keys_and_the_doctor_says_what_to_do() {
         (Severity::Error, Check::Persistence),
         (Severity::Warning, Check::EvictionPolicy),
         (Severity::Warning, Check::Acl),
+        (Severity::Info, Check::Replicas),
     ];
     assert_eq!(checks(&diagnosis), expected);
     let persistence = find(&diagnosis, Check::Persistence);
@@ -92,13 +101,44 @@ async fn a_server_that_is_set_up_well_is_clean_and_nothing_of_the_examination_st
         let left = server.pttl(&key).await;
         assert!((0..=60_000).contains(&left), "{key} stays for {left} ms");
     }
-    let url = server.url_as("app", "pass");
+    let url = alone(&server);
     let (status, report) = demo(&["doctor", "--store", &url, "--declare", "lua-fixes=backported", "--strict"]).await;
     assert_eq!(status, Some(0), "{report}");
     assert!(report.contains("0 errors, 0 warnings, 0 notes") && !report.contains("pass"), "{report}");
     let (status, report) = demo(&["doctor", "--store", &url, "--strict", "--keys-per-second", "1000000"]).await;
     assert_eq!(status, Some(1), "{report}");
     assert!(report.contains("D9 version") && report.contains("D14 memory"), "{report}");
+}
+
+#[tokio::test]
+async fn a_pair_that_is_set_up_well_is_clean() {
+    let pair = RedisPair::start(sound(RIGHTS), 1).await;
+    let store = RedisStore::connect(&pair.master().url_as("app", "pass")).await.expect("a pair of one's own");
+    let diagnosis = diagnose(&store, &patched()).await;
+    assert_eq!(diagnosis.findings, []);
+}
+
+/// Every node, and the Sentinels, are looked at.
+#[tokio::test]
+async fn sentinels_and_clusters_are_examined_whole() {
+    let group = SentinelGroup::start(RedisOptions::default()).await;
+    let store = RedisStore::connect(&group.url()).await.expect("a master");
+    let seen = checks(&diagnose(&store, &patched()).await);
+    assert!(seen.contains(&(Severity::Error, Check::Persistence)), "{seen:?}");
+    assert!(seen.iter().all(|(severity, check)| *check != Check::Topology || *severity == Severity::Info), "{seen:?}");
+    group.sentinels()[1].kill9();
+    group.sentinels()[2].kill9();
+    eventually("the quorum is missed", async || {
+        let seen = checks(&diagnose(&store, &patched()).await);
+        seen.iter().any(|(severity, check)| *check == Check::Topology && *severity > Severity::Info).then_some(())
+    })
+    .await;
+
+    let cluster = RedisCluster::start(RedisOptions::default()).await;
+    let store = RedisStore::connect(&cluster.url()).await.expect("its masters");
+    let diagnosis = diagnose(&store, &patched()).await;
+    let forgetful = diagnosis.findings.iter().filter(|finding| finding.check == Check::Persistence);
+    assert_eq!(forgetful.count(), 3, "one for each master: {diagnosis:?}");
 }
 
 #[tokio::test]

@@ -172,6 +172,24 @@ async fn s41_with_waiting_a_fail_over_keeps_the_claim() {
     assert_eq!(new.complete(&grant, &completion("once"), soon()).await.expect("recorded"), Recorded::Recorded);
 }
 
+/// The documented limit of one acknowledgement among several replicas: another one may be promoted. With all of them it may
+/// not.
+#[tokio::test]
+async fn s41_of_two_replicas_both_must_have_the_claim_if_either_may_be_promoted() {
+    let pair = RedisPair::start(RedisOptions::default(), 2).await;
+    let auto = connect(config(&pair.master().url())).await;
+    let strict = connect(hasty(pair.master()).durability(Durability::Replicated { replicas: 2 })).await;
+    pair.member(2).stop().await;
+    pair.member(0).ask::<()>(cmd("CLIENT").arg("KILL").arg("TYPE").arg("replica")).await;
+    acquire(&auto, &claim(1)).await;
+    assert!(strict.claim(&claim(2), soon()).await.is_err(), "one of two has it");
+    pair.member(0).kill9();
+    pair.member(2).cont();
+    pair.promote(2).await;
+    let new = connect(config(&pair.member(2).url()).durability(Durability::Local)).await;
+    acquire(&new, &claim(1)).await;
+}
+
 #[tokio::test]
 async fn s42_of_two_masters_the_isolated_one_grants_nothing() {
     let group = SentinelGroup::start(RedisOptions::default()).await;

@@ -20,7 +20,7 @@ const UNHURRIED: Duration = Duration::from_secs(20);
 const PATIENT: &str = "replication_timeout_ms=10000";
 
 /// What the smallest user may do: the list in the documentation of the store, and what listing keys needs.
-pub const SMALLEST: &str = "resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +waitaof +info \
+pub const SMALLEST: &str = "resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info \
                             +ping +cluster|slots +asking +scan +strlen";
 
 /// Makes every record of a prefix older: what is left of it is shortened, and what has nothing left is gone.
@@ -62,7 +62,8 @@ impl<K: Kind> On<K> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = format!("{}?prefix={prefix}&{PATIENT}", K::url().await);
-        let config = K::config(RedisConfig::new(&url).expect("a URL of the harness"));
+        let config = RedisConfig::new(&url).expect("a URL of the harness").connect_timeout(UNHURRIED);
+        let config = K::config(config);
         let store = RedisStore::connect_with(config).await.expect("servers of one's own");
         Self { store, url, prefix, kind: PhantomData }
     }

@@ -17,7 +17,8 @@ pub enum Durability {
     /// The master has it. For a server without replicas whose log is trusted, for services whose writes are durable before they
     /// answer, and for tests.
     Local,
-    /// Where there are replicas, one of them has it; where there are none, as `Local`. A replica that was seen once is expected
+    /// Where there are replicas, one of them has it: enough for a master with one replica. Of two or more, another one than that
+    /// may be promoted, and forgets the claim; there, choose `Replicated` with the number of all. Where there are none, as `Local`. A replica that was seen once is expected
     /// from then on, so that an outage of all replicas refuses claims instead of silently granting what would be lost.
     ///
     /// Replicas are looked for when a connection is made and every five seconds after. A server that gets its first one counts

@@ -25,9 +25,9 @@
 //!
 //! The [`doctor`] looks whether servers are set up so, and says what to do where they are not.
 //!
-//! A fail-over keeps every claim that a promoted replica acknowledged. That is no consensus: with two replicas, the one that is
-//! promoted may be the other one, unless `Replicated { replicas: 2 }` waits for both; and a replica that acknowledged and then
-//! restarted empty has forgotten it.
+//! A fail-over keeps every claim that the promoted replica acknowledged. That is no consensus: **with two replicas, the one that
+//! is promoted may be the other one**, unless `Replicated { replicas: 2 }` waits for both; a master that was cut off goes on
+//! granting what its remaining replica acknowledges. And a replica that acknowledged and then restarted empty has forgotten it.
 //!
 //! # Connections
 //!
@@ -42,11 +42,11 @@
 //! The smallest user that can do everything, with the default prefix, is
 //!
 //! ```text
-//! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +waitaof +info +ping
+//! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info +ping
 //!     +cluster|slots +asking
 //! ```
 //!
-//! and `+scan +strlen` for listing keys. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
+//! and `+scan +strlen` for listing keys, `+waitaof` for [`Durability::Fsynced`]. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
 //! `+fcall` instead of `+eval +evalsha`, and with [`Durability::Local`] nothing else but `+set +get +getrange +pttl +pexpire +time`,
 //! which the functions run with his rights: [`Scripting::Functions`].
 //!

@@ -77,6 +77,14 @@ fn acknowledgements(case: &Case<'_>) -> Option<Finding> {
             let finding = Finding::warning(check, "the server has replicas, and claims do not wait for them");
             Some(finding.so(forget).remedy("let claims wait for a replica, or never fail over to one"))
         }
+        (Some(online), wanted) if (wanted > 0 || demand.is_auto) && online > wanted.max(1) => {
+            let seen = format!("claims wait for {} of {online} replicas", wanted.max(1));
+            let finding = Finding::warning(check, seen).so("a fail-over to another one of them forgets claims");
+            Some(
+                finding
+                    .remedy(format!("choose the durability replicated:{online}, so that whoever is promoted has them")),
+            )
+        }
         _ => None,
     }
 }

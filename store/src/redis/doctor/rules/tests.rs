@@ -188,10 +188,11 @@ fn d6_replicas_that_claims_wait_for_must_be_there() {
     only(info(two), &demanding(3, false), Check::Replicas, Error, "wait for 3 replicas, and 2");
     only(info(two), &usual(), Check::Replicas, Warning, "do not wait");
     only(info(""), &Given { demand: AUTO, ..usual() }, Check::Replicas, Info, "no replica");
-    clean(info(two), &Given { demand: AUTO, ..usual() });
+    only(info(two), &Given { demand: AUTO, ..usual() }, Check::Replicas, Warning, "1 of 2 replicas");
+    clean(info(two), &demanding(2, false));
     clean(info(two), &declaring(&["persistence=external"]));
     let old = format!("redis_version:7.0.15\r\n{two}");
-    let patched = Given { demand: demanding(1, true).demand, ..declaring(&["lua-fixes=backported"]) };
+    let patched = Given { demand: demanding(2, true).demand, ..declaring(&["lua-fixes=backported"]) };
     only(info(&old), &patched, Check::Replicas, Error, "no WAITAOF");
     let mut starved = info(&format!("{two}\r\nmin_slaves_good_slaves:0"));
     starved.settings.set(Setting::MinReplicasToWrite, "1");
