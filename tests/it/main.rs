@@ -15,6 +15,7 @@
 
 mod after_kill;
 mod callers;
+mod chaos;
 mod claim;
 mod claim_limit;
 mod client;

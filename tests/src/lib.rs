@@ -35,6 +35,7 @@ pub mod alone;
 mod app;
 pub mod backend;
 mod certificates;
+pub mod chaos;
 mod downstream;
 pub mod faketime;
 mod faults;

@@ -149,6 +149,21 @@ impl RedisCluster {
         eventually("every node says that the cluster is well", well).await;
     }
 
+    /// Waits until the cluster is well and every master has a replica that follows it.
+    pub async fn until_whole(&self) {
+        let whole = || async {
+            let mut following = 0;
+            for (_, node) in self.running() {
+                let info = info(node).await;
+                let follows = field(&info, "role") == Some("slave") && field(&info, "master_link_status") == Some("up");
+                following += usize::from(follows);
+            }
+            (following * 2 == self.nodes.len()).then_some(())
+        };
+        eventually("every master has its replica", whole).await;
+        self.until_well().await;
+    }
+
     async fn until_master(&self, number: usize) {
         let master = || async { (field(&info(self.node(number)).await, "role") == Some("master")).then_some(()) };
         eventually(&format!("node {number} is a master"), master).await;

@@ -40,7 +40,7 @@ pub struct RedisProxy {
 /// The connections, and what they are made of.
 #[derive(Debug)]
 struct Lines {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     rules: Rules,
     accepted: Count,
     open: Mutex<JoinSet<()>>,
@@ -50,7 +50,8 @@ impl RedisProxy {
     /// Starts one in front of the server at this address.
     pub async fn to(server: SocketAddr) -> Self {
         let rules = Rules::default();
-        let lines = Lines { server, rules: rules.clone(), accepted: Count::default(), open: Mutex::default() };
+        let lines =
+            Lines { server: server.into(), rules: rules.clone(), accepted: Count::default(), open: Mutex::default() };
         let proxy = Self {
             accepted: lines.accepted.clone(),
             commands: rules.commands.clone(),
@@ -129,6 +130,11 @@ impl RedisProxy {
         crate::eventually(&format!("{number} connections are open"), reached).await;
     }
 
+    /// From now on new connections go to this server, as when an address moves. Those that there are stay where they are.
+    pub fn redirect(&self, server: SocketAddr) {
+        *self.lines.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
     /// Cuts every connection, and waits until they are gone. What commands wait at gates are lost.
     pub async fn cut_all(&self) {
         let mut cut = std::mem::take(&mut *self.lines.open());
@@ -162,7 +168,7 @@ impl Lines {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             let (client, _from) = listener.accept().await.expect("connections can be accepted");
-            let (server, rules) = (self.server, self.rules.clone());
+            let (server, rules) = (self.server(), self.rules.clone());
             self.open().spawn(async move {
                 // A server that is not there is a connection that ends at once.
                 if let Ok(server) = TcpStream::connect(server).await {
@@ -171,6 +177,10 @@ impl Lines {
             });
             self.accepted.up();
         }
+    }
+
+    fn server(&self) -> SocketAddr {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those that have not ended.

@@ -147,7 +147,8 @@ impl Options {
         self
     }
 
-    fn option(mut self, name: &str, value: &str) -> Self {
+    /// Any other option.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
         self.command.args([name, value]);
         self
     }
