@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use idempotency_store::{Claimed, ErrorKind, RedisConnectError, RedisStore, Store};
+use idempotency_store::{Claimed, ErrorKind, Recorded, RedisConnectError, RedisStore, Store};
 use idempotency_tests::{App, LineFault, LoneNode, RedisCluster, RedisOptions, RedisServer, eventually};
 use redis::cmd;
 use reqwest::StatusCode;
@@ -65,6 +65,57 @@ async fn a_node_that_dies_is_replaced_by_its_replica() {
         assert!(matches!(claimed, Claimed::InFlight { .. }), "a replica had it: {claimed:?}");
         store.complete(&grant, &completion("once"), soon()).await.expect("recorded");
     }
+}
+
+/// The number of a key that lives on this node.
+async fn key_on(cluster: &RedisCluster, store: &RedisStore, node: usize) -> u8 {
+    for number in 1..=u8::MAX {
+        let slot = cluster.slot_of(&store.name_of(&claim(number).attempt.key)).await;
+        if cluster.owner_of(slot).await == node {
+            return number;
+        }
+    }
+    panic!("no key lives there")
+}
+
+/// A replica that was seen at one node is expected at each, also at one that was connected to before.
+#[tokio::test]
+async fn a_replica_that_one_node_has_is_expected_at_the_others() {
+    let cluster = cluster().await;
+    let first = (0..3).min_by_key(|node| {
+        let address = cluster.node(*node).address();
+        (address.ip().to_string(), address.port())
+    });
+    let first = first.expect("three masters");
+    let replica = cluster.replica_of(first).await;
+    cluster.node(replica).kill9();
+    eventually("the master has noticed", async || {
+        let info: String = cluster.node(first).ask(cmd("INFO").arg("replication")).await;
+        info.contains("connected_slaves:0").then_some(())
+    })
+    .await;
+    let store = connect(config(&cluster.url()).replication_timeout(Duration::from_millis(50))).await;
+    let number = key_on(&cluster, &store, first).await;
+    let refused = store.claim(&claim(number), soon()).await;
+    assert!(refused.is_err(), "granted where no replica is: {refused:?}");
+}
+
+/// The first verb that a new master hears is not taken for one that was asked in 1970.
+#[tokio::test]
+async fn a_completion_after_a_fail_over_is_as_old_as_it_is() {
+    let cluster = cluster().await;
+    let store = connect(config(&cluster.url())).await;
+    let kept = key_on(&cluster, &store, 0).await;
+    let grant = acquire(&store, &claim(kept)).await;
+    let promoted = cluster.kill_master(0).await;
+    cluster.node(promoted).flush().await;
+    let recorded =
+        eventually("the new master is found", async || store.complete(&grant, &completion("once"), soon()).await.ok());
+    assert_eq!(recorded.await, Recorded::Recreated, "what the store lost is written again");
+    let claimed = store.claim(&claim(kept), soon()).await;
+    let Ok(Claimed::Completed(completed)) = claimed else { panic!("not completed: {claimed:?}") };
+    let age = std::time::SystemTime::now().duration_since(completed.recorded_at.to_system_time());
+    assert!(age.is_ok_and(|age| age < Duration::from_secs(600)), "recorded long ago");
 }
 
 /// The client itself sends nothing twice: what it was not told is for the owner to ask.

@@ -105,7 +105,10 @@ pub(crate) async fn until_synced(master: &RedisServer, replica: &RedisServer) {
         let follows = field(&ours, "master_port") == Some(&port) && field(&ours, "master_link_status") == Some("up");
         let offset = |info: &str, name: &str| field(info, name)?.parse::<u64>().ok();
         let (written, read) = (offset(&theirs, "master_repl_offset")?, offset(&ours, "slave_repl_offset")?);
-        (follows && read >= written).then_some(())
+        // The master counts it when it has heard from it, which is a moment later.
+        let own_port = format!("port={},", replica.address().port());
+        let counted = theirs.lines().any(|line| line.contains(&own_port) && line.contains("state=online"));
+        (follows && counted && read >= written).then_some(())
     };
     eventually(&format!("{} follows {}", replica.address(), master.address()), synced).await;
 }

@@ -33,7 +33,7 @@ impl RedisStore {
             return Err(StoreError::not_applied(NAME, DeadlinePassed));
         }
         let first = self.first_record(claim, link.clock.now());
-        let claimed = self.take_or_look(claim, &name, &first, deadline).await;
+        let claimed = self.take_or_look(claim, &name, &first, link.is_degraded(), deadline).await;
         match &claimed {
             Err(error) if error.kind() == ErrorKind::Unknown => self.0.unsettled.remember(owner, first.fence),
             _ => self.0.unsettled.forget(owner),
@@ -56,23 +56,22 @@ impl RedisStore {
         claim: &Claim,
         name: &str,
         first: &Record,
+        is_degraded: bool,
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
         // While claims are not acknowledged, what needs no write does not wait behind those that do.
-        if self.0.shared.counts.is_degraded()
-            && let Some(known) = self.look_first(claim, deadline).await?
-        {
+        if is_degraded && let Some(known) = self.look_first(claim, deadline).await? {
             return Ok(known);
         }
         let (record, life) = (value::write(&claim.attempt.key, first), millis(life(first)));
         let call_arguments = [&record[..], life.as_bytes()];
         let call = self.0.shared.scripts.claim(name, &call_arguments);
         let sent = self.0.topology.send(name, &call, Via::Lane(|reply| *reply == Value::Nil), deadline).await?;
+        let is_acknowledged = sent.is_acknowledged();
         match sent.reply {
             Ok(Value::Nil) => {
                 let grant = first.grant(claim.attempt);
-                self.0.shared.counts.acknowledged(sent.is_acknowledged);
-                self.granted(Claimed::Acquired { grant, checkpoint: None }, sent.is_acknowledged, deadline).await
+                self.granted(Claimed::Acquired { grant, checkpoint: None }, is_acknowledged, deadline).await
             }
             Ok(Value::BulkString(stood)) => self.look(claim, &Bytes::from(stood), deadline).await,
             Ok(_) => Err(StoreError::unknown(NAME, Nonsense)),
@@ -153,11 +152,11 @@ pub(super) struct Unsettled(Mutex<HashMap<Owner, Fence>>);
 const UNSETTLED: usize = 4096;
 
 impl Unsettled {
-    fn fence_of(&self, owner: Owner) -> Option<Fence> {
+    pub(super) fn fence_of(&self, owner: Owner) -> Option<Fence> {
         self.lock().get(&owner).copied()
     }
 
-    fn remember(&self, owner: Owner, fence: Fence) {
+    pub(super) fn remember(&self, owner: Owner, fence: Fence) {
         let mut fences = self.lock();
         if fences.len() >= UNSETTLED {
             fences.clear();
@@ -165,7 +164,7 @@ impl Unsettled {
         fences.insert(owner, fence);
     }
 
-    fn forget(&self, owner: Owner) {
+    pub(super) fn forget(&self, owner: Owner) {
         self.lock().remove(&owner);
     }
 

@@ -50,6 +50,12 @@ impl ServerClock {
         latest.max(estimate)
     }
 
+    /// The server's time so long ago.
+    pub(super) fn before(&self, ago: Duration) -> StoreTime {
+        let ago = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+        StoreTime::from_micros(self.now().as_micros().saturating_sub(ago))
+    }
+
     /// Whether time may have passed that the monotonic clock did not count.
     pub(super) fn has_gap(&self) -> bool {
         let calibrated = self.calibration();

@@ -1,11 +1,11 @@
 //! A Cluster: a way to each of its masters, and the map of who serves what, which is asked for again when it proves wrong.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, RedisError, cmd};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, RedisError, Value, cmd};
 use tokio::time::timeout;
 
 use super::connect_error::{RedisConnectError, refused};
@@ -17,6 +17,9 @@ use super::servers::like;
 use super::slots::{Address, SlotMap, address};
 use super::{NAME, Shared};
 use crate::{Deadline, StoreError};
+
+/// How often the map is asked for where nothing happens.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Cluster {
     shared: Arc<Shared>,
@@ -30,6 +33,8 @@ pub(super) struct Cluster {
     refreshing: tokio::sync::Mutex<()>,
     /// How often it was.
     refreshes: AtomicUsize,
+    /// The greatest epoch that a node told of.
+    newest: AtomicU64,
     doubted: AtomicBool,
 }
 
@@ -53,6 +58,7 @@ impl Cluster {
             links: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
             refreshes: AtomicUsize::new(0),
+            newest: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
         });
         let within = cluster.shared.config.connect_timeout;
@@ -64,6 +70,7 @@ impl Cluster {
         for (_, link) in cluster.nodes() {
             link.connect(within).await?;
         }
+        tokio::spawn(watch(Arc::downgrade(&cluster)));
         Ok(cluster)
     }
 
@@ -154,15 +161,18 @@ impl Cluster {
     async fn ask_around(&self, within: Duration) -> Result<SlotMap, RedisConnectError> {
         let known = self.map().nodes();
         let node = |(host, port): &Address| like(&self.like, host, *port);
-        let mut everybody: Vec<_> = known.iter().map(node).chain(self.seeds.iter().cloned()).collect();
+        let mut everybody: Vec<_> = known.iter().map(node).collect();
+        everybody.extend(
+            self.seeds.iter().filter(|seed| !known.iter().any(|known| node(known).addr() == seed.addr())).cloned(),
+        );
         // Somebody else each time: one that was cut off from the others goes on telling what was.
         let turn = self.refreshes.load(Ordering::Acquire).checked_rem(everybody.len());
         everybody.rotate_left(turn.unwrap_or(0));
-        // One that hangs leaves time for the others.
-        let each = within / (u32::try_from(everybody.len()).unwrap_or(u32::MAX).max(1));
-        let mut why = RedisConnectError::Silent;
+        // One that hangs leaves time for others.
+        let each = within / (u32::try_from(everybody.len()).unwrap_or(u32::MAX).clamp(1, 3));
+        let (mut why, until) = (RedisConnectError::Silent, Instant::now() + within);
         for node in everybody {
-            match timeout(each, self.ask_one(&node)).await {
+            match timeout(each.min(until.saturating_duration_since(Instant::now())), self.ask_one(&node)).await {
                 Ok(Ok(map)) => return Ok(map),
                 Ok(Err(error)) => why = error,
                 Err(_) => {}
@@ -175,7 +185,16 @@ impl Cluster {
         let settings = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let client = self.shared.config.client(node.clone()).map_err(refused)?;
         let connection = client.get_multiplexed_async_connection_with_config(&settings).await;
-        let reply = ask(&mut connection.map_err(refused)?, cmd("CLUSTER").arg("SLOTS")).await.map_err(refused)?;
+        let mut connection = connection.map_err(refused)?;
+        let reply = ask(&mut connection, cmd("CLUSTER").arg("SLOTS")).await.map_err(refused)?;
+        let epoch = ask(&mut connection, cmd("CLUSTER").arg("INFO")).await.ok().and_then(|info| epoch(&info));
+        // One that was cut off from the others goes on telling what was.
+        if self.newest.fetch_max(epoch.unwrap_or(0), Ordering::AcqRel) > epoch.unwrap_or(u64::MAX) {
+            return Err(RedisConnectError::Foreign {
+                found: "a Cluster".to_owned(),
+                fault: "the node was left behind",
+            });
+        }
         let fault = "its CLUSTER SLOTS are none";
         SlotMap::read(&reply, &host(node)).ok_or(RedisConnectError::Foreign { found: "a Cluster".to_owned(), fault })
     }
@@ -197,6 +216,22 @@ impl Cluster {
     fn links(&self) -> MutexGuard<'_, HashMap<Address, Arc<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Asks for the map every few seconds, until the store is gone: what is only renewed and completed meets no refusal.
+async fn watch(cluster: Weak<Cluster>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(cluster) = cluster.upgrade() else { return };
+        cluster.refresh(Deadline::after(LOOK)).await;
+    }
+}
+
+/// The epoch of a node's configuration, from `CLUSTER INFO`; `None` where it does not say.
+fn epoch(info: &Value) -> Option<u64> {
+    let info = redis::from_redis_value::<String>(info.clone()).ok()?;
+    let epoch = info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"))?;
+    epoch.trim().parse().ok()
 }
 
 fn host(node: &ConnectionInfo) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{ConnectionInfo, RedisError, TlsCertificates};
 
 use super::durability::{Durability, OnUnreplicated};
-use super::parameters::split;
+use super::parameters::{Parts, split};
 use super::script::Scripting;
 use super::servers::Servers;
 
@@ -85,9 +85,9 @@ impl RedisConfig {
     ///
     /// [`RedisConfigError`], by what is wrong with it.
     pub fn new(url: &str) -> Result<Self, RedisConfigError> {
-        let (url, parameters) = split(url)?;
+        let Parts { url, query, parameters } = split(url)?;
         let config = Self {
-            servers: Servers::of(&url)?,
+            servers: Servers::of(url, &query)?,
             prefix: "idem".into(),
             connect_timeout: Duration::from_secs(1),
             root_certificate: None,

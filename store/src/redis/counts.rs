@@ -25,7 +25,6 @@ pub(super) struct Counts {
     pub(super) proceeded: Counter,
     pub(super) expiry_lost: Counter,
     pub(super) recreated: Counter,
-    degraded: AtomicBool,
 }
 
 impl Counter {
@@ -47,23 +46,24 @@ impl Counts {
             recreated: self.recreated.read(),
         }
     }
+}
 
-    /// Whether the last grant was acknowledged as it had to be.
-    pub(super) fn acknowledged(&self, is_acknowledged: bool) {
-        if !is_acknowledged {
-            self.unreplicated.up();
-        }
-        if self.degraded.swap(!is_acknowledged, Ordering::Relaxed) == is_acknowledged {
-            if is_acknowledged {
-                tracing::info!("claims are acknowledged by replicas again");
-            } else {
+/// Whether the last grant of a server was not acknowledged as it had to be. Said when it changes.
+#[derive(Debug, Default)]
+pub(super) struct Degraded(AtomicBool);
+
+impl Degraded {
+    pub(super) fn note(&self, is_degraded: bool) {
+        match (self.0.swap(is_degraded, Ordering::Relaxed), is_degraded) {
+            (false, true) => {
                 tracing::error!("claims are not acknowledged by as many replicas or disks as they have to be");
             }
+            (true, false) => tracing::info!("claims are acknowledged as they have to be again"),
+            _ => {}
         }
     }
 
-    /// Whether the last grant was not.
-    pub(super) fn is_degraded(&self) -> bool {
-        self.degraded.load(Ordering::Relaxed)
+    pub(super) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }

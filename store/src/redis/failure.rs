@@ -35,6 +35,8 @@ pub(super) fn sort(error: RedisError) -> StoreError {
     match error.code() {
         // Something that is not a string stands at our key: nothing was written over it.
         Some("WRONGTYPE") => StoreError::corrupt(NAME, error),
+        // An administrator has flushed the functions, or has not loaded them here.
+        _ if error.to_string().contains("Function not found") => StoreError::not_applied(NAME, error),
         Some(code) if NOT_APPLIED.contains(&code) => StoreError::not_applied(NAME, error),
         _ if error.is_connection_refusal() => StoreError::not_applied(NAME, error),
         _ => StoreError::unknown(NAME, error),

@@ -1,4 +1,5 @@
-//! The lane of claims: a connection on which nothing is sent but writes that grant a key, each batch with one `WAIT` behind it.
+//! The lane of claims: a connection on which nothing is sent but what may grant a key, each batch with one `WAIT` behind it, and
+//! now and then a question whether it is still there.
 //!
 //! `WAIT` tells of the writes of its own connection only, and blocks it. So grants have one of their own; whatever arrives while
 //! it is blocked goes out together when it is not. A `WAIT` is never sent without writes before it: on Redis 8 and Valkey it
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -37,6 +38,8 @@ struct Job {
     /// Whether the command is for a slot that is on its way to this node.
     asking: bool,
     grants: fn(&Value) -> bool,
+    /// Whether it may be a write at all.
+    waits: bool,
     reply: oneshot::Sender<RedisResult<Sent>>,
 }
 
@@ -53,8 +56,23 @@ impl Lane {
     /// An error means that the lane is gone, and that the command may have been carried out. Dropped, the same.
     pub(super) async fn send(&self, command: Cmd, asking: bool, grants: fn(&Value) -> bool) -> RedisResult<Sent> {
         let (reply, replied) = oneshot::channel();
-        self.0.jobs.send(Job { command, asking, grants, reply }).await.map_err(|_| gone())?;
+        self.0.jobs.send(Job { command, asking, grants, waits: true, reply }).await.map_err(|_| gone())?;
         replied.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Lane {
+    /// Whether nobody has noticed yet that it is gone.
+    pub(super) fn is_open(&self) -> bool {
+        !self.0.jobs.is_closed()
+    }
+
+    /// Whether the server still answers on it.
+    pub(super) async fn is_heard(&self) -> bool {
+        let (reply, replied) = oneshot::channel();
+        let job = Job { command: cmd("PING"), asking: false, grants: |_| false, waits: false, reply };
+        // A user who may not send it is answered all the same.
+        self.0.jobs.send(job).await.is_ok() && matches!(replied.await, Ok(Ok(_)))
     }
 }
 
@@ -72,7 +90,9 @@ async fn run(connection: MultiplexedConnection, mut jobs: mpsc::Receiver<Job>, w
     let wait = (wait, wait.command(timeout));
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        if pass(&connection, std::mem::take(&mut batch), &wait).await.is_err() {
+        // Whoever has left would not hear of a grant.
+        batch.retain(|job| !job.reply.is_closed());
+        if !batch.is_empty() && pass(&connection, std::mem::take(&mut batch), &wait).await.is_err() {
             return;
         }
     }
@@ -87,18 +107,21 @@ async fn pass(connection: &MultiplexedConnection, batch: Vec<Job>, wait: &(Wait,
         }
         pipeline.add_command(job.command.clone());
     }
-    let count = pipeline.len();
+    let (count, waits) = (pipeline.len(), batch.iter().any(|job| job.waits));
     let (mut front, mut rear) = (connection.clone(), connection.clone());
     let written = async {
         let replies = front.send_packed_commands(&pipeline, 0, count).await;
         hand_out(batch, replies)
     };
+    if !waits {
+        return written.await.map(drop);
+    }
     // Polled in this order, the batch is on the line before its WAIT, and nobody else is on this line.
     let (granted, acknowledged) = tokio::join!(biased; written, rear.send_packed_command(&wait.1));
     let granted = granted?;
     let is_acknowledged = acknowledged.as_ref().is_ok_and(|reply| wait.0.is_reached(reply));
     for (reply, value) in granted {
-        let _ = reply.send(Ok(Sent { reply: Ok(value), is_acknowledged }));
+        let _ = reply.send(Ok(Sent { reply: Ok(value), acknowledged: Some(is_acknowledged) }));
     }
     acknowledged.map(drop).map_err(drop)
 }
@@ -115,7 +138,7 @@ fn hand_out(batch: Vec<Job>, replies: RedisResult<Vec<Value>>) -> Result<Granted
         // Each reply on its own: a refused write among others does not make theirs refused, nor is it covered by a WAIT.
         match value.extract_error() {
             Ok(value) if (job.grants)(&value) => granted.push((job.reply, value)),
-            reply => drop(job.reply.send(Ok(Sent { reply, is_acknowledged: true }))),
+            reply => drop(job.reply.send(Ok(Sent { reply, acknowledged: None }))),
         }
     }
     Ok(granted)

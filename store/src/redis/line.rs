@@ -27,8 +27,15 @@ pub(super) enum Via {
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) reply: RedisResult<Value>,
-    /// Whether what it wrote was acknowledged as it had to be; true if it did not have to be.
-    pub(super) is_acknowledged: bool,
+    /// Of a grant on the lane, whether it was acknowledged as it had to be.
+    pub(super) acknowledged: Option<bool>,
+}
+
+impl Sent {
+    /// Whether nothing is missing: it was acknowledged, or there was nothing to wait for.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.acknowledged != Some(false)
+    }
 }
 
 impl Line {
@@ -50,6 +57,19 @@ impl Line {
         }
     }
 
+    /// Whether the lane, if there is one, is still there as far as anybody has noticed.
+    pub(super) fn is_open(&self) -> bool {
+        self.lane.as_ref().is_none_or(Lane::is_open)
+    }
+
+    /// Whether the server still hears what is sent on the lane, if there is one.
+    pub(super) async fn is_heard(&self) -> bool {
+        match &self.lane {
+            Some(lane) => lane.is_heard().await,
+            None => true,
+        }
+    }
+
     async fn pass(&self, command: Cmd, via: Via, asking: bool) -> RedisResult<Sent> {
         if let (Via::Lane(grants), Some(lane)) = (via, &self.lane) {
             return lane.send(command, asking, grants).await;
@@ -58,7 +78,7 @@ impl Line {
         let reply = if asking { ask_for(&mut connection, command).await } else { ask(&mut connection, &command).await };
         match reply {
             Err(error) if is_broken(&error) => Err(error),
-            reply => Ok(Sent { reply, is_acknowledged: true }),
+            reply => Ok(Sent { reply, acknowledged: None }),
         }
     }
 }
@@ -73,7 +93,9 @@ async fn ask_for(connection: &mut MultiplexedConnection, command: Cmd) -> RedisR
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("ASKING").add_command(command);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await?;
-    replies.into_iter().nth(1).unwrap_or(Value::Nil).extract_error()
+    // What did not come is not nil, which would grant a key.
+    let reply = replies.into_iter().nth(1);
+    reply.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?.extract_error()
 }
 
 /// Whether an error is of the connection, and not something that the server has answered.

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo};
@@ -12,11 +12,14 @@ use tokio::time::timeout;
 
 use super::clock::ServerClock;
 use super::connect_error::{RedisConnectError, refused};
+use super::counts::Degraded;
+use super::durability::Wait;
 use super::failure::spoils_connection;
 use super::greeting::{greet, greet_lane, time};
 use super::lane::Lane;
 use super::line::{Line, Sent, Via};
 use super::origin::{Found, Origin};
+use super::patience::Impatience;
 use super::pause::Pause;
 use super::role::Role;
 use super::script::Call;
@@ -29,6 +32,9 @@ const IN_FLIGHT: usize = 4096;
 /// How often the server's clock is read and its place is looked at. It also notices a connection that died without a word.
 const CALIBRATION: Duration = Duration::from_secs(5);
 
+/// A server that says nothing for so long may be gone.
+const SILENT: Duration = Duration::from_secs(1);
+
 pub(super) struct Link {
     shared: Arc<Shared>,
     origin: Origin,
@@ -37,8 +43,11 @@ pub(super) struct Link {
     connecting: tokio::sync::Mutex<Pause>,
     pub(super) clock: ServerClock,
     generations: AtomicU64,
+    /// How often nobody could connect.
+    failures: AtomicU64,
     /// Whether somebody is looking after where the server is.
     looking: AtomicBool,
+    degraded: Degraded,
 }
 
 /// A line that was greeted.
@@ -47,6 +56,8 @@ pub(super) struct Live {
     pub(super) line: Line,
     generation: u64,
     found: Found,
+    /// What claims wait for on it.
+    waits: Option<Wait>,
 }
 
 impl Live {
@@ -74,7 +85,9 @@ impl Link {
             connecting: tokio::sync::Mutex::new(Pause::new()),
             clock: ServerClock::new(),
             generations: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             looking: AtomicBool::new(false),
+            degraded: Degraded::default(),
         })
     }
 
@@ -112,11 +125,15 @@ impl Link {
     ) -> Result<T, StoreError> {
         // Somebody else may find out first that the connection is dead.
         let is_given_up = || !self.is_current(live);
+        let asked_at = Instant::now();
         let reply = self.shared.patience.wait(deadline, is_given_up, asked).await;
-        // A connection that does not answer may hang for ever; a new one shows whether the server does.
         let is_spoilt = match &reply {
             Ok(Ok(reply)) => reply.spoils(),
-            Ok(Err(_)) | Err(_) => true,
+            Ok(Err(_)) => true,
+            // A connection that does not answer may hang for ever; a new one shows whether the server does. Whoever came
+            // late, with little time left, has no say in that, or each would close the new line of the others.
+            Err(Impatience::Deadline(_)) => asked_at.elapsed() >= self.shared.config.connect_timeout.min(SILENT),
+            Err(Impatience::GivenUp) => false,
         };
         if is_spoilt {
             self.give_up(live);
@@ -133,10 +150,15 @@ impl Link {
     }
 
     async fn reconnect(self: &Arc<Self>, deadline: Deadline, tries: Tries) -> Result<Live, StoreError> {
+        let before = self.failures.load(Ordering::Acquire);
         let mut pause = self.connecting.lock().await;
         loop {
             if let Some(live) = self.current() {
                 return Ok(live);
+            }
+            // Somebody has just found out for all who waited for their turn.
+            if tries == Tries::One && self.failures.load(Ordering::Acquire) != before {
+                return Err(StoreError::not_applied(NAME, Unreached));
             }
             pause.over().await;
             match self.connect(deadline.remaining()).await {
@@ -146,6 +168,7 @@ impl Link {
                 }
                 Err(error) => {
                     pause.lengthen();
+                    self.failures.fetch_add(1, Ordering::AcqRel);
                     tracing::warn!(%error, "no connection to Redis");
                     if tries == Tries::One || pause.outlasts(deadline) {
                         return Err(StoreError::not_applied(NAME, error));
@@ -160,13 +183,13 @@ impl Link {
         let within = within.min(self.shared.config.connect_timeout);
         let opened = timeout(within, self.open(within)).await.unwrap_or(Err(RedisConnectError::Silent))?;
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let live = Live { line: opened.0, generation, found: opened.1 };
+        let live = Live { generation, ..opened };
         *self.lock() = Some(live.clone());
-        tokio::spawn(watch(Arc::downgrade(self), live.clone()));
+        tokio::spawn(watch(Arc::downgrade(self), generation));
         Ok(live)
     }
 
-    async fn open(&self, within: Duration) -> Result<(Line, Found), RedisConnectError> {
+    async fn open(&self, within: Duration) -> Result<Live, RedisConnectError> {
         let shared = &self.shared;
         let found = self.origin.find(&shared.config, within).await?;
         let client = shared.config.client(found.info.clone()).map_err(refused)?;
@@ -174,7 +197,8 @@ impl Link {
         let greeted = greet(&mut connection, shared, found.owns.as_ref()).await?;
         self.clock.calibrate(greeted.time);
         shared.note(greeted.role);
-        let lane = match shared.wait() {
+        let waits = shared.wait();
+        let lane = match waits {
             None => None,
             Some(wait) => {
                 let mut claims = self::connection(&client, None).await?;
@@ -182,7 +206,7 @@ impl Link {
                 Some(Lane::open(claims, wait, shared.config.replication_timeout))
             }
         };
-        Ok((Line::new(connection, lane), found))
+        Ok(Live { line: Line::new(connection, lane), generation: 0, found, waits })
     }
 
     /// Reads the server's clock. If it cannot be read in time, the line is given up.
@@ -201,8 +225,28 @@ impl Link {
         self.lock().as_ref().is_some_and(|current| current.generation == live.generation)
     }
 
+    /// The line, if there is one that claims can be sent on as they have to be: a replica that was seen at another node is
+    /// expected here, too, from then on, and a line without a lane is of no use any more.
     pub(super) fn current(&self) -> Option<Live> {
-        self.lock().clone()
+        let live = self.lock().clone()?;
+        if live.waits == self.shared.wait() && live.line.is_open() {
+            return Some(live);
+        }
+        self.give_up(&live);
+        None
+    }
+
+    /// Whether grants of this server are not acknowledged at the moment.
+    pub(super) fn is_degraded(&self) -> bool {
+        self.degraded.is_so()
+    }
+
+    /// A grant was acknowledged as it had to be, or was not.
+    pub(super) fn acknowledged(&self, is_acknowledged: bool) {
+        if !is_acknowledged {
+            self.shared.counts.unreplicated.up();
+        }
+        self.degraded.note(!is_acknowledged);
     }
 
     /// Looks in the background whether the server still is where it was found, and gives up the line if it is not: a master
@@ -226,17 +270,11 @@ impl Link {
         }
     }
 
-    /// Looks at the server's place. A line without a lane is given up when claims have to wait from now on.
+    /// Looks at the server's place. Whether the line still works is for the clock's reading to find out.
     async fn look_at_role(&self, live: &Live) {
-        let before = self.shared.wait();
         let mut connection = live.line.connection.clone();
-        match timeout(CALIBRATION, Role::of(&mut connection)).await {
-            Ok(Ok(role)) => self.shared.note(role),
-            // Whether the line still works is for the clock's reading to find out.
-            _ => return,
-        }
-        if before != self.shared.wait() {
-            self.give_up(live);
+        if let Ok(Ok(role)) = timeout(CALIBRATION, Role::of(&mut connection)).await {
+            self.shared.note(role);
         }
     }
 
@@ -276,15 +314,26 @@ async fn connection(client: &redis::Client, limit: Option<usize>) -> Result<Mult
     client.get_multiplexed_async_connection_with_config(&settings).await.map_err(refused)
 }
 
-/// Looks at the server every few seconds, until the line or the store is gone.
-async fn watch(link: Weak<Link>, live: Live) {
+/// Looks at the server every few seconds, until the line or the store is gone. It holds neither between two looks.
+async fn watch(link: Weak<Link>, generation: u64) {
     loop {
         tokio::time::sleep(CALIBRATION).await;
-        let Some(link) = link.upgrade().filter(|link| link.is_current(&live)) else { return };
+        let Some(link) = link.upgrade() else { return };
+        let Some(live) = link.current().filter(|live| live.generation == generation) else { return };
         if !link.calibrate(&live, CALIBRATION).await {
+            return;
+        }
+        // A lane on which nobody claims may have died without a word.
+        if !timeout(CALIBRATION, live.line.is_heard()).await.unwrap_or(false) {
+            link.give_up(&live);
             return;
         }
         link.look_at_role(&live).await;
         link.doubt(&live);
     }
 }
+
+/// Somebody else has just tried to connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the server could not be reached a moment ago")]
+struct Unreached;

@@ -4,6 +4,8 @@
 //! A head is read before and after what goes with it. Where the two differ the record was written in between, and is left
 //! out; to a look a moment later it would be another record anyway.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -12,12 +14,12 @@ use redis::{Pipeline, RedisResult, Value, cmd, from_redis_value};
 use super::failure::sort;
 use super::greeting::micros_of;
 use super::line::Via;
-use super::link::Tries;
+use super::link::{Link, Tries};
 use super::script::Call;
 use super::topology::answer;
 use super::value::{self, HEAD_LEN};
 use super::{NAME, Nonsense, RedisStore};
-use crate::{Cursor, Deadline, ForeignCursor, Key, Listed, Page, Query, StoreError, StoreTime};
+use crate::{Cursor, Deadline, ErrorKind, ForeignCursor, Key, Listed, Page, Query, StoreError, StoreTime};
 
 /// How many records are read in one pipeline. Others wait on the line for so long, and not for a whole page.
 const PIPELINED: usize = 128;
@@ -25,8 +27,8 @@ const PIPELINED: usize = 128;
 /// Where a listing goes on: at a cursor of a server's, with keys that the page before had no room for.
 #[derive(Default)]
 struct Place {
-    /// Which of the servers, in the order of their addresses.
-    node: u32,
+    /// Which of the servers: a digest of its address in a Cluster, 0 elsewhere.
+    node: u64,
     /// 0 at the start, and where the server has come to the end.
     scan: u64,
     rest: Vec<Key>,
@@ -45,19 +47,25 @@ impl RedisStore {
     /// A page: what the page before left over, or what a server finds next.
     pub(super) async fn list_keys(&self, query: &Query, deadline: Deadline) -> Result<Page, StoreError> {
         let place = query.after.as_ref().map(Place::of).transpose();
+        let nodes = self.0.topology.named_links();
         let place = match place.map_err(|error| StoreError::not_applied(NAME, error))? {
             Some(place) if !place.rest.is_empty() => place,
-            Some(Place { node, scan, .. }) => self.scan(node, scan, query.limit(), deadline).await?,
-            None => self.scan(0, 0, query.limit(), deadline).await?,
+            Some(Place { node, scan, .. }) => self.scan(&nodes, node, scan, query.limit(), deadline).await?,
+            None => match nodes.first() {
+                Some((first, _)) => self.scan(&nodes, *first, 0, query.limit(), deadline).await?,
+                None => Place::default(),
+            },
         };
         let Place { node, scan, mut rest } = place;
         let mut page = Page::default();
-        // In a Cluster each of a node's keys may be elsewhere by now, and is looked for by itself.
-        let at_once = if self.0.topology.is_cluster() { 1 } else { PIPELINED };
         while !rest.is_empty() && page.entries.len() < query.limit() {
             let room = query.limit() - page.entries.len();
-            let later = rest.split_off(rest.len().min(at_once).min(room));
-            for found in self.look_at(&rest, deadline).await? {
+            let later = rest.split_off(rest.len().min(PIPELINED).min(room));
+            // In a Cluster each of a node's keys may be elsewhere by now, and is looked for by itself.
+            let is_cluster = self.0.topology.is_cluster();
+            let looked =
+                if is_cluster { self.look_for(&rest, deadline).await? } else { self.look_at(&rest, deadline).await? };
+            for found in looked {
                 match found {
                     Found::Listed(listed) if query.wants(&listed) => page.entries.push(listed),
                     Found::Unreadable => page.unreadable += 1,
@@ -66,27 +74,23 @@ impl RedisStore {
             }
             rest = later;
         }
-        Ok(Page { next: self.goes_on(&Place { node, scan, rest }), ..page })
-    }
-
-    /// Where the next page begins; `None` at the end of the last server.
-    fn goes_on(&self, place: &Place) -> Option<Cursor> {
-        if place.scan != 0 || !place.rest.is_empty() {
-            return Some(place.cursor());
-        }
-        let node = place.node + 1;
-        (usize::try_from(node).is_ok_and(|node| node < self.0.topology.links().len()))
-            .then(|| Place { node, ..Place::default() }.cursor())
+        Ok(Page { next: goes_on(&nodes, &Place { node, scan, rest }), ..page })
     }
 
     /// The keys that a server finds from a cursor on. They may be more than were asked for, and each may come twice.
-    async fn scan(&self, node: u32, from: u64, count: usize, deadline: Deadline) -> Result<Place, StoreError> {
+    async fn scan(
+        &self,
+        nodes: &[(u64, Arc<Link>)],
+        node: u64,
+        from: u64,
+        count: usize,
+        deadline: Deadline,
+    ) -> Result<Place, StoreError> {
         let mut scan = cmd("SCAN");
         scan.arg(from).arg("MATCH").arg(self.pattern()).arg("COUNT").arg(count);
-        let links = self.0.topology.links();
-        let link = usize::try_from(node).ok().and_then(|node| links.get(node));
-        // A Cluster that has become smaller has no more nodes to ask.
-        let Some(link) = link else { return Ok(Place { node, ..Place::default() }) };
+        // A server's cursor means nothing to another one.
+        let gone = || StoreError::not_applied(NAME, ForeignCursor);
+        let (_, link) = nodes.iter().find(|(name, _)| *name == node).ok_or_else(gone)?;
         let live = link.live(deadline, Tries::Many).await?;
         let reply = answer(link.send(&live, &Call::Plain(scan), Via::Line, false, deadline).await?)?;
         let (scan, names): (u64, Vec<Bytes>) = from_redis_value(reply).map_err(|_| nonsense())?;
@@ -94,6 +98,28 @@ impl RedisStore {
         rest.sort_unstable();
         rest.dedup();
         Ok(Place { node, scan, rest })
+    }
+
+    /// Reads these records one by one, wherever they are.
+    async fn look_for(&self, keys: &[Key], deadline: Deadline) -> Result<Vec<Found>, StoreError> {
+        let mut all = Vec::with_capacity(keys.len());
+        for key in keys {
+            let snapshot = match self.snapshot(key, deadline).await {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    all.push(Found::Unreadable);
+                    continue;
+                }
+                snapshot => snapshot?,
+            };
+            let Some(value) = &snapshot.value else {
+                all.push(Found::Gone);
+                continue;
+            };
+            let head = value.get(..HEAD_LEN).unwrap_or(value);
+            let listed = value::list(*key, head, value.len(), snapshot.left, snapshot.now);
+            all.push(listed.map_or(Found::Unreadable, Found::Listed));
+        }
+        Ok(all)
     }
 
     /// Reads the heads of these records, which live on one server.
@@ -136,6 +162,15 @@ impl RedisStore {
     }
 }
 
+/// Where the next page begins; `None` at the end of the last server.
+fn goes_on(nodes: &[(u64, Arc<Link>)], place: &Place) -> Option<Cursor> {
+    if place.scan != 0 || !place.rest.is_empty() {
+        return Some(place.cursor());
+    }
+    let (next, _) = nodes.iter().skip_while(|(name, _)| *name != place.node).nth(1)?;
+    Some(Place { node: *next, ..Place::default() }.cursor())
+}
+
 fn nonsense() -> StoreError {
     StoreError::not_applied(NAME, Nonsense)
 }
@@ -163,8 +198,8 @@ impl Place {
         let (scan, rest) = rest.split_first_chunk().ok_or(ForeignCursor)?;
         let keys = rest.chunks(32).map(|key| key.try_into().map(Key::new)).collect::<Result<Vec<_>, _>>();
         let rest = keys.map_err(|_| ForeignCursor)?;
-        let place = Self { node: u32::from_be_bytes(*node), scan: u64::from_be_bytes(*scan), rest };
-        // Where nothing is left there is no cursor.
+        let place = Self { node: u64::from_be_bytes(*node), scan: u64::from_be_bytes(*scan), rest };
+        // Where nothing is left of the only server there is no cursor.
         if place.node == 0 && place.scan == 0 && place.rest.is_empty() { Err(ForeignCursor) } else { Ok(place) }
     }
 

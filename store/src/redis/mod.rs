@@ -27,7 +27,8 @@
 //!
 //! A fail-over keeps every claim that the promoted replica acknowledged. That is no consensus: **with two replicas, the one that
 //! is promoted may be the other one**, unless `Replicated { replicas: 2 }` waits for both; a master that was cut off goes on
-//! granting what its remaining replica acknowledges. And a replica that acknowledged and then restarted empty has forgotten it.
+//! granting what its remaining replica acknowledges. And a replica that acknowledged and then restarted empty has forgotten it. In a Cluster, a slot that
+//! moves brings its keys to a master whose replica has them a moment later.
 //!
 //! # Connections
 //!
@@ -43,7 +44,7 @@
 //!
 //! ```text
 //! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info +ping
-//!     +cluster|slots +asking
+//!     +select +cluster|slots +cluster|info +asking
 //! ```
 //!
 //! and `+scan +strlen` for listing keys, `+waitaof` for [`Durability::Fsynced`]. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
@@ -121,6 +122,8 @@ struct Inner {
     topology: Topology,
     shared: Arc<Shared>,
     unsettled: Unsettled,
+    /// Owners whose record was written again, and not acknowledged.
+    recreated: Unsettled,
     ward: doctor::Ward,
 }
 
@@ -165,7 +168,13 @@ impl RedisStore {
         });
         let topology = Topology::open(&shared).await?;
         let ward = doctor::Ward::default();
-        let inner = Arc::new(Inner { topology, shared, unsettled: Unsettled::default(), ward });
+        let inner = Arc::new(Inner {
+            topology,
+            shared,
+            unsettled: Unsettled::default(),
+            recreated: Unsettled::default(),
+            ward,
+        });
         doctor::Ward::patrol(Arc::downgrade(&inner));
         Ok(Self(inner))
     }
@@ -208,15 +217,20 @@ impl RedisStore {
         life: &str,
         deadline: Deadline,
     ) -> Result<Vec<u8>, StoreError> {
-        let via = Via::Lane(|reply| matches!(reply, Value::BulkString(_)));
+        // It answers with the mark alone where it wrote none, and with 1 beside it where it did.
+        let via = Via::Lane(|reply| matches!(reply, Value::Array(parts) if parts.len() == 2));
         let sent = self.run(&self.0.shared.scripts.admit, name, &[mark, life.as_bytes()], via, deadline).await?;
-        self.0.shared.counts.acknowledged(sent.is_acknowledged);
-        let refuses = self.0.shared.config.on_unreplicated == OnUnreplicated::Refuse;
-        if !sent.is_acknowledged && refuses {
-            return Err(StoreError::unknown(NAME, transact::NotDurable));
+        if !sent.is_acknowledged() {
+            match self.0.shared.config.on_unreplicated {
+                OnUnreplicated::Refuse => return Err(StoreError::unknown(NAME, transact::NotDurable)),
+                OnUnreplicated::Proceed => self.0.shared.counts.proceeded.up(),
+            }
         }
         match answer(sent)? {
-            Value::BulkString(stands) => Ok(stands),
+            Value::Array(mut parts) => match parts.drain(..).next() {
+                Some(Value::BulkString(stands)) => Ok(stands),
+                _ => Err(StoreError::unknown(NAME, Nonsense)),
+            },
             _ => Err(StoreError::unknown(NAME, Nonsense)),
         }
     }

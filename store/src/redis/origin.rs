@@ -1,11 +1,13 @@
 //! Where a server is: at an address, where Sentinels say that the master is, or at a place in a Cluster.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, Value, cmd};
-use tokio::time::timeout;
+use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError, cmd};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::RedisConfig;
 use super::connect_error::RedisConnectError;
@@ -48,23 +50,40 @@ impl Origin {
 }
 
 impl Sentinels {
-    /// Asks one Sentinel after the other, as the
-    /// [guidelines for clients](https://redis.io/docs/latest/develop/reference/sentinel-clients/) have it. Whether the server is
-    /// a master indeed is for its greeting to find out.
+    /// Asks all Sentinels at once, and believes the one with the newest configuration: one that was cut off with an old master
+    /// goes on naming it. Whether the server is a master indeed is for its greeting to find out.
     async fn master(&self, config: &RedisConfig, within: Duration) -> Result<ConnectionInfo, RedisConnectError> {
-        // One that hangs leaves time for the others.
-        let each = within / (u32::try_from(self.addresses.len()).unwrap_or(u32::MAX).max(1));
-        let mut why = None;
+        let mut asking = JoinSet::new();
         for sentinel in &self.addresses {
-            match timeout(each, self.ask_one(config, sentinel)).await {
-                Ok(Ok(Some((host, port)))) => return Ok(like(&self.like, &host, port)),
-                Ok(Ok(None)) => return Err(RedisConnectError::Master { name: self.master.to_string() }),
-                Ok(Err(error)) => why = Some(error),
-                Err(_) => {}
+            let (config, sentinel, name) = (config.clone(), sentinel.clone(), self.master.clone());
+            asking.spawn(async move { timeout(within, ask_one(&config, &sentinel, &name)).await });
+        }
+        let until = Instant::now() + within;
+        let (mut newest, mut knows_none, mut why) = (None::<Named>, false, None);
+        let mut naming = 0;
+        // More than half that name one are enough, as they are to fail over: one that hangs is not waited for.
+        while naming * 2 <= self.addresses.len()
+            && let Ok(Some(said)) = timeout_at(until, asking.join_next()).await
+        {
+            match said {
+                Ok(Ok(Ok(Some(named)))) => {
+                    naming += 1;
+                    newest = newest.filter(|newest| newest.epoch >= named.epoch).or(Some(named));
+                }
+                Ok(Ok(Ok(None))) => knows_none = true,
+                Ok(Ok(Err(error))) => why = Some(error),
+                // It hangs, or the runtime ends.
+                Ok(Err(_)) | Err(_) => {}
             }
         }
-        let hung = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-        Err(RedisConnectError::Sentinels(why.unwrap_or_else(hung)))
+        match newest {
+            Some(Named { address: (host, port), .. }) => Ok(like(&self.like, &host, port)),
+            None if knows_none => Err(RedisConnectError::Master { name: self.master.to_string() }),
+            None => {
+                let hung = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+                Err(RedisConnectError::Sentinels(why.unwrap_or_else(hung)))
+            }
+        }
     }
 
     /// A connection to the first Sentinel that accepts one.
@@ -84,17 +103,31 @@ impl Sentinels {
         }
         Err(RedisConnectError::Sentinels(why))
     }
+}
 
-    /// What one Sentinel says; `None` if it does not know the name.
-    async fn ask_one(&self, config: &RedisConfig, sentinel: &ConnectionInfo) -> Result<Option<Address>, RedisError> {
-        let mut connection = connect(config, sentinel).await?;
-        let mut question = cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&*self.master);
-        match ask(&mut connection, &question).await? {
-            Value::Nil => Ok(None),
-            reply => redis::from_redis_value::<(String, u16)>(reply).map(Some).map_err(RedisError::from),
-        }
-    }
+/// Whom a Sentinel takes for the master, by which configuration.
+struct Named {
+    address: Address,
+    epoch: u64,
+}
+
+/// What one Sentinel says; `None` if it does not know the name.
+async fn ask_one(config: &RedisConfig, sentinel: &ConnectionInfo, master: &str) -> Result<Option<Named>, RedisError> {
+    let mut connection = connect(config, sentinel).await?;
+    let mut question = cmd("SENTINEL");
+    question.arg("MASTER").arg(master);
+    let fields = match ask(&mut connection, &question).await {
+        Ok(reply) => redis::from_redis_value::<HashMap<String, String>>(reply)?,
+        // `-ERR No such master with that name`
+        Err(error) if error.to_string().contains("No such master") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let number = |name: &str| fields.get(name).and_then(|value| value.parse::<u64>().ok());
+    // While a fail-over is under way, the address is the old master's until the new one is one.
+    let address = fields.get("ip").cloned().zip(number("port").and_then(|port| u16::try_from(port).ok()));
+    let unreadable = || RedisError::from(std::io::Error::from(std::io::ErrorKind::InvalidData));
+    let address = address.ok_or_else(unreadable)?;
+    Ok(Some(Named { address, epoch: number("config-epoch").unwrap_or(0) }))
 }
 
 /// For one question. Whoever asks limits the time.

@@ -39,9 +39,20 @@ impl fmt::Display for Durability {
     }
 }
 
-/// The URL without what is meant for the store, and that.
-pub(super) fn split(url: &str) -> Result<(String, Vec<(&str, &str)>), RedisConfigError> {
-    let Some((url, query)) = url.split_once('?') else { return Ok((url.to_owned(), Vec::new())) };
+/// A URL taken apart.
+pub(super) struct Parts<'a> {
+    /// Without its query.
+    pub(super) url: &'a str,
+    /// What the client itself is told.
+    pub(super) query: String,
+    /// What is meant for the store.
+    pub(super) parameters: Vec<(&'a str, &'a str)>,
+}
+
+pub(super) fn split(url: &str) -> Result<Parts<'_>, RedisConfigError> {
+    let Some((url, query)) = url.split_once('?') else {
+        return Ok(Parts { url, query: String::new(), parameters: Vec::new() });
+    };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or(RedisConfigError::Parameter)?;
@@ -51,8 +62,8 @@ pub(super) fn split(url: &str) -> Result<(String, Vec<(&str, &str)>), RedisConfi
             _ => ours.push((name, value)),
         }
     }
-    let theirs = if theirs.is_empty() { String::new() } else { format!("?{}", theirs.join("&")) };
-    Ok((format!("{url}{theirs}"), ours))
+    let query = if theirs.is_empty() { String::new() } else { format!("?{}", theirs.join("&")) };
+    Ok(Parts { url, query, parameters: ours })
 }
 
 impl RedisConfig {
@@ -92,6 +103,7 @@ mod tests {
         let url = "redis+sentinel://a:1/m?protocol=resp3&prefix=p&durability=replicated:2&replication_timeout_ms=250";
         let config = RedisConfig::new(url).unwrap();
         assert_eq!(&*config.prefix, "p");
+        assert!(config.servers.addresses().ends_with("/m"), "the client's own is no part of the name");
         assert_eq!(config.durability, Durability::Replicated { replicas: 2 });
         assert_eq!(config.replication_timeout, Duration::from_millis(250));
         for query in ["durabilty=local", "durability=some", "durability", "on_unreplicated=no"] {

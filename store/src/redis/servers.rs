@@ -40,12 +40,13 @@ enum Kind {
 }
 
 impl Servers {
-    pub(super) fn of(url: &str) -> Result<Self, RedisConfigError> {
+    /// `query` is what the client itself is told.
+    pub(super) fn of(url: &str, query: &str) -> Result<Self, RedisConfigError> {
         let several = KINDS.iter().find_map(|(name, scheme, kind)| Some((url.strip_prefix(name)?, *scheme, *kind)));
         match several {
-            Some((rest, scheme, Kind::Sentinel)) => Sentinels::of(scheme, rest).map(Self::Sentinel),
-            Some((rest, scheme, Kind::Cluster)) => cluster(scheme, rest),
-            None if ONE.iter().any(|scheme| url.starts_with(scheme)) => info(url).map(Self::One),
+            Some((rest, scheme, Kind::Sentinel)) => Sentinels::of(scheme, rest, query).map(Self::Sentinel),
+            Some((rest, scheme, Kind::Cluster)) => cluster(scheme, rest, query),
+            None if ONE.iter().any(|scheme| url.starts_with(scheme)) => info(&format!("{url}{query}")).map(Self::One),
             None => Err(RedisConfigError::Scheme),
         }
     }
@@ -63,17 +64,18 @@ impl Servers {
 }
 
 impl Sentinels {
-    fn of(scheme: &str, rest: &str) -> Result<Self, RedisConfigError> {
+    fn of(scheme: &str, rest: &str, query: &str) -> Result<Self, RedisConfigError> {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (master, database) = path.split_once('/').map_or((path, None), |(master, number)| (master, Some(number)));
         if master.is_empty() {
             return Err(RedisConfigError::MasterName);
         }
         let (credentials, hosts) = parts(authority);
-        let addresses = hosts.split(',').map(|host| info(&format!("{scheme}{host}"))).collect::<Result<Vec<_>, _>>()?;
+        let addresses =
+            hosts.split(',').map(|host| info(&format!("{scheme}{host}{query}"))).collect::<Result<Vec<_>, _>>()?;
         let first = hosts.split(',').next().unwrap_or_default();
         let database = database.map(|number| format!("/{number}")).unwrap_or_default();
-        let like = info(&format!("{scheme}{credentials}{first}{database}"))?;
+        let like = info(&format!("{scheme}{credentials}{first}{database}{query}"))?;
         Ok(Self { addresses, master: master.into(), like })
     }
 
@@ -88,13 +90,13 @@ impl Sentinels {
     }
 }
 
-fn cluster(scheme: &str, rest: &str) -> Result<Servers, RedisConfigError> {
+fn cluster(scheme: &str, rest: &str, query: &str) -> Result<Servers, RedisConfigError> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if !matches!(path, "" | "0") {
         return Err(RedisConfigError::ClusterDatabase);
     }
     let (credentials, hosts) = parts(authority);
-    let node = |host| info(&format!("{scheme}{credentials}{host}"));
+    let node = |host| info(&format!("{scheme}{credentials}{host}{query}"));
     let first = node(hosts.split(',').next().unwrap_or_default())?;
     Ok(Servers::Cluster(first, hosts.split(',').map(node).collect::<Result<_, _>>()?))
 }
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     fn sentinels(url: &str) -> Sentinels {
-        match Servers::of(url) {
+        match Servers::of(url, "") {
             Ok(Servers::Sentinel(sentinels)) => sentinels,
             Ok(_) => unreachable!("not taken for Sentinels"),
             Err(error) => unreachable!("{error}"),
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_a_list_of_its_nodes() {
-        let Ok(Servers::Cluster(_, seeds)) = Servers::of("rediss+cluster://app:p@ss@[::1]:7000,b:7001/0") else {
+        let Ok(Servers::Cluster(_, seeds)) = Servers::of("rediss+cluster://app:p@ss@[::1]:7000,b:7001/0", "") else {
             unreachable!("not taken for a Cluster")
         };
         assert_eq!(seeds.len(), 2);
@@ -159,11 +161,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        assert!(matches!(Servers::of("http://a:1"), Err(RedisConfigError::Scheme)));
-        assert!(matches!(Servers::of("redis+sentinel://a:1"), Err(RedisConfigError::MasterName)));
-        assert!(matches!(Servers::of("redis+sentinel://a:1/"), Err(RedisConfigError::MasterName)));
-        assert!(matches!(Servers::of("redis+cluster://a:1/4"), Err(RedisConfigError::ClusterDatabase)));
-        assert!(matches!(Servers::of("redis+cluster://a:no"), Err(RedisConfigError::Url(_))));
+        assert!(matches!(Servers::of("http://a:1", ""), Err(RedisConfigError::Scheme)));
+        assert!(matches!(Servers::of("redis+sentinel://a:1", ""), Err(RedisConfigError::MasterName)));
+        assert!(matches!(Servers::of("redis+sentinel://a:1/", ""), Err(RedisConfigError::MasterName)));
+        assert!(matches!(Servers::of("redis+cluster://a:1/4", ""), Err(RedisConfigError::ClusterDatabase)));
+        assert!(matches!(Servers::of("redis+cluster://a:no", ""), Err(RedisConfigError::Url(_))));
     }
 
     #[test]

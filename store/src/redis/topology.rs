@@ -4,6 +4,7 @@
 //! that is, until its deadline. A call whose reply is lost is never sent again here: whether it was carried out is for its
 //! owner to ask.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
@@ -17,9 +18,9 @@ use super::origin::Origin;
 use super::pause::Pause;
 use super::script::Call;
 use super::servers::Servers;
-use super::slots::slot;
+use super::slots::{Address, slot};
 use super::{NAME, Shared};
-use crate::{Deadline, StoreError, StoreTime};
+use crate::{Deadline, StoreError};
 
 /// Servers that were found.
 pub(super) enum Topology {
@@ -76,19 +77,24 @@ impl Topology {
         }
     }
 
+    /// The same, with what tells one from another: a digest of its address in a Cluster, 0 elsewhere.
+    pub(super) fn named_links(&self) -> Vec<(u64, Arc<Link>)> {
+        let digest = |address: &Address| {
+            let mut hasher = DefaultHasher::new();
+            address.hash(&mut hasher);
+            hasher.finish()
+        };
+        match self {
+            Self::One(link) | Self::Sentinel(link) => vec![(0, Arc::clone(link))],
+            Self::Cluster(cluster) => {
+                cluster.nodes().into_iter().map(|(address, link)| (digest(&address), link)).collect()
+            }
+        }
+    }
+
     /// Whether keys live on different servers.
     pub(super) const fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
-    }
-
-    /// What is known of the time at the server of a record. Nothing is asked.
-    pub(super) fn now(&self, name: &str) -> StoreTime {
-        match self {
-            Self::One(link) | Self::Sentinel(link) => link.clock.now(),
-            Self::Cluster(cluster) => {
-                cluster.known(slot(name.as_bytes())).map_or_else(StoreTime::default, |link| link.clock.now())
-            }
-        }
     }
 
     /// Sends a call to the server of a record, wherever that is by now.
@@ -101,33 +107,39 @@ impl Topology {
     ) -> Result<Sent, StoreError> {
         let mut pause = Pause::new();
         let mut asked = None;
-        for _ in 0..HOPS {
+        for hop in 0..HOPS {
             let asking = asked.is_some();
             let (link, live) = match asked.take() {
                 Some(hop) => hop,
                 None => self.live(name, deadline).await?,
             };
             let sent = link.send(&live, call, via, asking, deadline).await?;
-            if !sent.is_acknowledged {
-                self.doubt(&link, &live);
+            if let Some(is_acknowledged) = sent.acknowledged {
+                link.acknowledged(is_acknowledged);
+                if !is_acknowledged {
+                    self.doubt(&link, &live);
+                }
             }
             let Some((detour, error)) = sent.reply.as_ref().err().and_then(|error| Some((self.detour(error)?, error)))
             else {
                 return Ok(sent);
             };
+            // Two servers that send each other's clients back and forth agree in a moment.
+            if hop > 0 || matches!(detour, Detour::Later) {
+                pause.lengthen();
+                if pause.outlasts(deadline) {
+                    return Ok(sent);
+                }
+                pause.over().await;
+            }
             match (detour, self) {
                 (Detour::Moved, Self::Cluster(cluster)) => cluster.moved(error, &live),
-                (Detour::Ask, Self::Cluster(cluster)) => asked = cluster.asked(error, &live, deadline).await?,
-                _ => {
-                    pause.lengthen();
-                    if pause.outlasts(deadline) {
-                        return Ok(sent);
-                    }
-                    pause.over().await;
-                    if let Self::Cluster(cluster) = self {
-                        cluster.refresh(deadline).await;
-                    }
+                // One that cannot be reached is asked for again where the call came from.
+                (Detour::Ask, Self::Cluster(cluster)) => {
+                    asked = cluster.asked(error, &live, deadline).await.unwrap_or(None);
                 }
+                (_, Self::Cluster(cluster)) => cluster.refresh(deadline).await,
+                _ => {}
             }
         }
         Err(StoreError::not_applied(NAME, Wandering))

@@ -71,7 +71,7 @@ impl RedisStore {
         deadline: Deadline,
     ) -> Result<(bool, bool), StoreError> {
         let sent = self.run(script, &self.name_of(key), arguments, via, deadline).await?;
-        let is_acknowledged = sent.is_acknowledged;
+        let is_acknowledged = sent.is_acknowledged();
         match answer(sent)? {
             Value::Int(1) => Ok((true, is_acknowledged)),
             Value::Int(0) => Ok((false, true)),
@@ -135,11 +135,7 @@ impl RedisStore {
         let arguments = [snapshot.value.as_deref().unwrap_or_default(), left.as_bytes(), &value, life.as_bytes()];
         let scripts = &self.0.shared.scripts;
         let script = if wants == Wants::Grant { &scripts.swap } else { &scripts.swap_allow_oom };
-        let (written, is_acknowledged) = self.try_run(script, key, &arguments, wants.via(), deadline).await?;
-        if written && wants != Wants::Note {
-            self.0.shared.counts.acknowledged(is_acknowledged);
-        }
-        Ok((written, is_acknowledged))
+        self.try_run(script, key, &arguments, wants.via(), deadline).await
     }
 }
 

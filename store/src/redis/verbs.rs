@@ -1,5 +1,7 @@
 //! The verbs of the contract.
 
+use std::time::Instant;
+
 use redis::{Value, cmd};
 
 use super::line::Via;
@@ -11,7 +13,7 @@ use crate::codec;
 use crate::record::{self, Record};
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
-    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError,
+    Key, Page, Query, Reason, Recorded, Released, Renewed, Resolution, Resolved, Seen, Store, StoreError, StoreTime,
 };
 
 impl Store for RedisStore {
@@ -21,9 +23,12 @@ impl Store for RedisStore {
 
     async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
         let key = &grant.attempt.key;
-        let issued_at = self.0.topology.now(&self.name_of(key));
+        let owner = grant.attempt.owner;
+        let issued_at = self.issued_at(key, deadline).await?;
         let arguments = [&value::holder(grant)[..]];
-        if self.try_run(&self.0.shared.scripts.renew, key, &arguments, Via::Line, deadline).await?.0 {
+        // What was written again and not acknowledged is written once more, which waits.
+        let is_settled = self.0.recreated.fence_of(owner).is_none();
+        if is_settled && self.try_run(&self.0.shared.scripts.renew, key, &arguments, Via::Line, deadline).await?.0 {
             return Ok(Renewed::Held);
         }
         let renew = |current: Option<&Record>, now| record::renew(current, now, issued_at, grant);
@@ -33,8 +38,10 @@ impl Store for RedisStore {
         }
         // A lease that the next fail-over forgets is not one to go on with; it is asked for again.
         if !is_acknowledged && self.0.shared.config.on_unreplicated == OnUnreplicated::Refuse {
+            self.0.recreated.remember(owner, grant.fence);
             return Err(StoreError::unknown(NAME, NotDurable));
         }
+        self.0.recreated.forget(owner);
         Ok(renewed)
     }
 
@@ -55,7 +62,7 @@ impl Store for RedisStore {
         deadline: Deadline,
     ) -> Result<Recorded, StoreError> {
         let key = &grant.attempt.key;
-        let issued_at = self.0.topology.now(&self.name_of(key));
+        let issued_at = self.issued_at(key, deadline).await?;
         let (state, payload) = codec::completed(&completion.answer);
         let time = issued_at.as_micros().to_be_bytes();
         let retention = completion.retention.map(codec::retention);
@@ -122,12 +129,19 @@ impl Store for RedisStore {
 }
 
 impl RedisStore {
+    /// When a verb was asked, by the clock of the server that the key lives on, which has been greeted by then.
+    async fn issued_at(&self, key: &Key, deadline: Deadline) -> Result<StoreTime, StoreError> {
+        let asked_at = Instant::now();
+        let (link, _) = self.0.topology.live(&self.name_of(key), deadline).await?;
+        Ok(link.clock.before(asked_at.elapsed()))
+    }
+
     /// A transition of something that has happened, and waits for nobody but the master.
     async fn note<R>(
         &self,
         key: &Key,
         deadline: Deadline,
-        transition: impl Fn(Option<&Record>, crate::StoreTime) -> record::Transition<R> + Send + Sync,
+        transition: impl Fn(Option<&Record>, StoreTime) -> record::Transition<R> + Send + Sync,
     ) -> Result<R, StoreError> {
         self.transact(key, Wants::Note, deadline, transition).await.map(|(reply, _)| reply)
     }
