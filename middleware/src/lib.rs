@@ -131,7 +131,7 @@
 //! | `axum` | yes | the extractor [`Idempotency`]; the original path of nested routers in the fingerprint |
 //! | `memory` | yes | [`store::MemoryStore`] |
 //! | `embedded` | no | `store::EmbeddedStore`: durable, in one file |
-//! | `redis` | no | `store::RedisStore`: shared by several servers |
+//! | `redis` | no | `store::RedisStore`: one Redis, Sentinels or a Cluster, shared by several services |
 //! | `encrypt` | no | `store::EncryptedStore`: seals answers and checkpoints in front of any store |
 //! | `client` | no | `client`: tower layers for those who call such a service, or are called by one |
 //! | `reqwest` | no | `client::reqwest`: the same as middleware of `reqwest-middleware` |

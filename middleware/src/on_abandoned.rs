@@ -74,6 +74,11 @@ impl OnAbandoned {
     /// [fence](crate::Idempotency::fence) alone is not enough: it keeps the first run from acting *after* the second one
     /// began, and knows nothing of what the first run had done before.
     ///
+    /// **Across a fail-over** of a replicated store, a recorded answer may be lost, since completions do not wait for replicas, and
+    /// the next request takes over. With such a downstream the effect is the same, and so is the answer, unless the first one
+    /// was an error of the handler's own: then the clients of one effect have been told two different things. Answer
+    /// with what the downstream has said.
+    ///
     /// The handler learns from [`Idempotency`](crate::Idempotency) that it takes over, which attempt it is, and the
     /// [checkpoint](crate::Idempotency::checkpoint) that an earlier one left.
     ///

@@ -126,7 +126,7 @@
 //! | store | survives | shared by | a claim costs |
 //! |---|---|---|---|
 //! | `MemoryStore` | nothing | the tasks of one process | a map access |
-//! | `RedisStore` | what its server's settings survive | any number of servers | a round trip, shared with others on the line |
+//! | `RedisStore` | what its servers' settings survive; a fail-over, by its `Durability` | any number of servers | a round trip, shared with others on the line, and the wait for replicas where there are any |
 //! | `EmbeddedStore` | `kill -9`, loss of power | the tasks of one process, one file | a commit to the disk, shared by those who wait |
 //!
 //! [`BoxStore`] holds any of them, for choosing at run time. An `EncryptedStore`, with the feature `encrypt`, goes in front of any
@@ -141,7 +141,7 @@
 //! |---|---|---|
 //! | `memory` | yes | `MemoryStore`, bounded, in this process's memory |
 //! | `embedded` | | `EmbeddedStore`, durable, in one file of this host; needs rustc 1.90 and a tokio runtime |
-//! | `redis` | | `RedisStore`, in a Redis server that several processes share; needs rustc 1.88 and a tokio runtime |
+//! | `redis` | | `RedisStore`, in Redis, which several processes share: one server, behind Sentinels or a Cluster; needs rustc 1.88 and a tokio runtime |
 //! | `encrypt` | | `EncryptedStore`, in front of any of them: answers and checkpoints are sealed |
 //! | `conformance` | | the suite of laws, for tests of stores |
 //!

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 const DOCUMENTS: [&str; 4] = ["docs/compliance.md", "docs/failure-modes.md", "docs/layer-order.md", "tests/README.md"];
 
 /// Where tests are.
-const SOURCES: [&str; 2] = ["tests/it", "middleware/tests"];
+const SOURCES: [&str; 6] =
+    ["tests/it", "tests/model", "middleware/src", "middleware/tests", "store/src", "store/tests"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
