@@ -104,7 +104,7 @@ async fn a_replica_that_one_node_has_is_expected_at_the_others() {
 #[tokio::test]
 async fn a_completion_after_a_fail_over_is_as_old_as_it_is() {
     let cluster = cluster().await;
-    let store = connect(config(&cluster.url())).await;
+    let store = connect(config(&cluster.url()).replication_timeout(Duration::from_millis(500))).await;
     let kept = key_on(&cluster, &store, 0).await;
     let grant = acquire(&store, &claim(kept)).await;
     let promoted = cluster.kill_master(0).await;

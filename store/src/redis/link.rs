@@ -323,8 +323,9 @@ async fn watch(link: Weak<Link>, generation: u64) {
         if !link.calibrate(&live, CALIBRATION).await {
             return;
         }
-        // A lane on which nobody claims may have died without a word.
-        if !timeout(CALIBRATION, live.line.is_heard()).await.unwrap_or(false) {
+        // A lane on which nobody claims may have died without a word. Behind a wait for replicas it answers later.
+        let within = CALIBRATION.saturating_add(link.shared.config.replication_timeout);
+        if !timeout(within, live.line.is_heard()).await.unwrap_or(false) {
             link.give_up(&live);
             return;
         }
