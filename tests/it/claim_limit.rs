@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ struct Shop {
 impl Shop {
     fn with(limit: &ClaimLimit) -> Self {
         let store = std::sync::Arc::new(Faulty::new(MemoryStore::new()));
-        let layer = IdempotencyLayer::new(store.clone(), Scope::header(CALLER), Secret::new([7; 32]).unwrap());
+        let layer = IdempotencyLayer::new(Arc::clone(&store), Scope::header(CALLER), Secret::new([7; 32]).unwrap());
         Self { store, layer: layer.limit_claims(limit.clone()), runs: Count::default() }
     }
 

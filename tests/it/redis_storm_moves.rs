@@ -1,6 +1,8 @@
 //! The storm against two servers while their master moves: Sentinels fail over, or slots of a Cluster change hands under the
 //! traffic. What a fail-over leaves unknown is resolved by asking the bank, whose ledger judges.
 
+#![allow(clippy::print_stdout, reason = "a seed that was drawn has to be told")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::str::FromStr;
@@ -28,12 +30,12 @@ fn setting<T: FromStr>(name: &str) -> Option<T> {
 }
 
 /// Storms until the master has moved often enough, and the verdict from the bank's ledger.
-async fn storm_while(store: &str, moves: &Count, moving: impl Future<Output = ()>) {
+async fn storm_while(url: &str, moves: &Count, moving: impl Future<Output = ()>) {
     let payments = setting("STORM_PAYMENTS").unwrap_or(300);
     let seed = setting("STORM_SEED").unwrap_or_else(|| rand::random_range(1..1 << 32));
     println!("STORM_PAYMENTS={payments} STORM_SEED={seed}");
     let bank = Bank::start(DEMO).await;
-    let server = || Server::on(DEMO, store, bank.url()).lease("3s").on_abandoned("resolve").start();
+    let server = || Server::on(DEMO, url, bank.url()).lease("3s").on_abandoned("resolve").start();
     let (a, b) = (server().await, server().await);
     let storms = async {
         let mut reports = Vec::new();
