@@ -29,7 +29,7 @@ fn plan(topology: Topology, subject: Subject) -> Plan {
 }
 
 async fn survives(topology: Topology) -> Report {
-    let report = run(&plan(topology, Subject::Redis(Durability::Auto))).await;
+    let report = run(&plan(topology, Subject::Redis(topology.durability()))).await;
     println!("{:#}", report.json());
     assert_eq!((report.doubles, report.broken.as_slice()), (0, [].as_slice()), "{}", report.seed);
     assert!(report.executed > 50 && report.fault_count() > 10, "too little happened: {:#}", report.json());

@@ -26,9 +26,9 @@ struct Args {
     /// What everything is drawn from [default: a random number, printed].
     #[arg(long)]
     seed: Option<u64>,
-    /// What a claim waits for: auto, local, replicated:N.
-    #[arg(long, default_value = "auto", value_parser = durability)]
-    durability: Durability,
+    /// What a claim waits for: auto, local, replicated:N [default: what the topology needs: replicated:2 for sentinel, else auto]
+    #[arg(long, value_parser = durability)]
+    durability: Option<Durability>,
     /// How many keys live at a time.
     #[arg(long, default_value_t = 600)]
     clients: usize,
@@ -77,7 +77,8 @@ impl Args {
             return [control].into_iter().chain(mutants).chain([no_wait]).collect();
         }
         let all = if self.topology.is_empty() { Topology::ALL.to_vec() } else { self.topology.clone() };
-        all.into_iter().map(|topology| (topology, Subject::Redis(self.durability))).collect()
+        let durability = |topology: Topology| self.durability.unwrap_or(topology.durability());
+        all.into_iter().map(|topology| (topology, Subject::Redis(durability(topology)))).collect()
     }
 }
 

@@ -24,6 +24,14 @@ impl Topology {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Standalone, Self::Pair, Self::Sentinel, Self::Cluster];
 
+    /// What a claim must wait for here, so that whoever is promoted has it: of two replicas, both.
+    pub const fn durability(self) -> Durability {
+        match self {
+            Self::Sentinel => Durability::Replicated { replicas: 2 },
+            Self::Standalone | Self::Pair | Self::Cluster => Durability::Auto,
+        }
+    }
+
     /// What it is called on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
