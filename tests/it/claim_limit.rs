@@ -19,14 +19,14 @@ const CALLER: HeaderName = HeaderName::from_static("x-caller");
 
 /// A layer with this limit, over a store that counts what it is asked.
 struct Shop {
-    store: std::sync::Arc<Faulty<MemoryStore>>,
-    layer: IdempotencyLayer<std::sync::Arc<Faulty<MemoryStore>>>,
+    store: Arc<Faulty<MemoryStore>>,
+    layer: IdempotencyLayer<Arc<Faulty<MemoryStore>>>,
     runs: Count,
 }
 
 impl Shop {
     fn with(limit: &ClaimLimit) -> Self {
-        let store = std::sync::Arc::new(Faulty::new(MemoryStore::new()));
+        let store = Arc::new(Faulty::new(MemoryStore::new()));
         let layer = IdempotencyLayer::new(Arc::clone(&store), Scope::header(CALLER), Secret::new([7; 32]).unwrap());
         Self { store, layer: layer.limit_claims(limit.clone()), runs: Count::default() }
     }
