@@ -65,7 +65,8 @@ impl Downstream {
 
     /// Starts one on any free port.
     pub async fn that_checks(checks: Checks) -> Self {
-        let server = MockServer::start().await;
+        // One that nobody has after us: a handler that outlives its test would have its effect in another one.
+        let server = MockServer::builder().start().await;
         let effects = Arc::new(AtomicUsize::new(0));
         let till = Till { checks, effects: Arc::clone(&effects), seen: Mutex::default() };
         let entered = ResponseTemplate::new(204);
