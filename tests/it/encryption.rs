@@ -19,6 +19,9 @@ on_each_store!(
 const OLD: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NEW: &str = "2:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
 
+/// What the alarm about a record says that cannot be opened.
+const ALARM: &str = "the record of a key cannot be used";
+
 fn ring(keys: &[&str]) -> KeyRing {
     KeyRing::from_text(&keys.join(",")).unwrap()
 }
@@ -80,9 +83,8 @@ async fn s55_a_removed_key_raises_an_alarm_until_it_is_back(backend: impl Backen
 
     let removed = server(&backend, &bank, &[NEW]).await;
     removed.pay("order-1").await.expect_rejection(503, "record-corrupt");
-    let log = removed.process.log();
-    let alarm = log.lines().find(|line| line.contains("the record of a key cannot be used"));
-    let alarm = alarm.unwrap_or_else(|| panic!("no alarm:\n{log}"));
+    let log = removed.process.logged(ALARM).await;
+    let alarm = log.lines().find(|line| line.contains(ALARM)).unwrap();
     assert!(alarm.contains("ERROR") && alarm.contains("the encryption key with id 1 is not in the ring"), "{alarm}");
     for key in [OLD, NEW] {
         assert!(!log.contains(&key[2..]), "a key is in the log");

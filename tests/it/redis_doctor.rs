@@ -223,8 +223,8 @@ async fn s60_a_server_that_evicts_is_refused_or_warned_of_and_evictions_raise_an
 
     let bank = Bank::start(DEMO).await;
     let service = Server::on(DEMO, &url, bank.url()).start().await;
-    let warning = service.process.log();
-    assert!(warning.contains("WARN") && warning.contains("D1 eviction-policy"), "{warning}");
+    let warning = service.process.logged("D1 eviction-policy").await;
+    assert!(warning.contains("WARN"), "{warning}");
 
     assert_eq!(own.store.observe(LEASE, soon()).await.unwrap(), []);
     press(&own.server).await;

@@ -17,6 +17,7 @@ pub struct Process {
     child: Child,
     url: String,
     log: Arc<Mutex<String>>,
+    lines: Count,
 }
 
 impl Process {
@@ -44,7 +45,7 @@ impl Process {
             unreachable!("the loop has no end")
         };
         let url = within(&format!("{name} listens"), listens).await;
-        Self { child, url, log }
+        Self { child, url, log, lines }
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`.
@@ -62,7 +63,24 @@ impl Process {
         self.child.id().expect("a process that has not been waited for")
     }
 
-    /// What it printed so far, to stdout and stderr.
+    /// What it printed, to stdout and stderr, once a line of it holds `text`.
+    ///
+    /// Lines arrive on their own way, so that an answer may be there before the line that was printed ahead of it.
+    pub async fn logged(&self, text: &str) -> String {
+        let line = async {
+            loop {
+                let seen = self.lines.get();
+                let log = self.log();
+                if log.contains(text) {
+                    return log;
+                }
+                self.lines.reached(seen + 1).await;
+            }
+        };
+        within(&format!("a line of the log with {text:?}"), line).await
+    }
+
+    /// What it printed so far, to stdout and stderr: lines may still be on their way.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
