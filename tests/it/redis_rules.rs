@@ -2,17 +2,25 @@
 
 use std::time::Duration;
 
+use idempotency_store::record::RELEASED_TOMBSTONE;
 use idempotency_store::{
-    Claim, Claimed, Durability, ErrorKind, RedisConfig, RedisConnectError, RedisStore, Store, Terms,
+    Claim, Claimed, Durability, ErrorKind, Grant, Loss, Recorded, RedisConfig, RedisConnectError, RedisStore, Renewed,
+    Store, StoreError, Terms,
 };
-use idempotency_tests::{Certificates, Program, RedisOptions, RedisPair, RedisServer, SentinelGroup, free_port};
+use idempotency_tests::redis_proxy::named;
+use idempotency_tests::{
+    Certificates, Gate, LineFault, Program, RedisOptions, RedisPair, RedisProxy, RedisServer, SentinelGroup,
+    ServerClock, free_port,
+};
 use redis::cmd;
 
-use crate::redis_failover::{config, connect, pair};
+use crate::redis_failover::{completion, config, connect, pair};
 use crate::redis_own::{Own, acquire, claim, soon};
 
 /// What a replica that stands still is given.
 const HASTY: Duration = Duration::from_millis(50);
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Rule 1. A claim whose reply was lost is asked again on another connection. A `WAIT` there without a write of its own would
 /// answer for nothing, as it does on Redis 8 and Valkey 8, and the claim would be lost with its master.
@@ -90,13 +98,57 @@ async fn rule_2_the_record_holds_its_own_terms() {
     assert!(matches!(claimed, Ok(Claimed::InFlight { .. })), "{claimed:?}");
 }
 
+/// What an owner is told who asks so long before it gets to a server that has lost the record meanwhile.
+async fn asked_late<R>(late: Duration, ask: impl AsyncFnOnce(&RedisStore, Grant) -> Result<R, StoreError>) -> (R, Own) {
+    let clock = ServerClock::new();
+    let own = Own::with(RedisOptions::default().clock(&clock)).await;
+    let line = RedisProxy::to(own.server.address()).await;
+    let store = connect(config(&line.url())).await;
+    let grant = acquire(&store, &claim(1)).await;
+    let held = Gate::default();
+    line.next(1, named("EVALSHA"), LineFault::HoldBefore(held.clone()));
+    let meanwhile = async {
+        held.arrived(1).await;
+        own.server.flush().await;
+        clock.ahead(late);
+        held.open();
+    };
+    let (said, ()) = tokio::join!(ask(&store, grant), meanwhile);
+    (said.expect("the server answers"), own)
+}
+
+/// Rule 5. What was asked before the tombstone of its key could go writes nothing again: nobody owns it any more.
+#[tokio::test]
+async fn rule_5_a_renewal_that_comes_too_late_writes_no_record_again() {
+    let renew = async |store: &RedisStore, grant| store.renew(&grant, soon()).await;
+    let (renewed, own) = asked_late(RELEASED_TOMBSTONE + SECOND, renew).await;
+    assert_eq!(renewed, Renewed::Lost(Loss::Absent));
+    acquire(&own.store, &claim(1)).await;
+
+    let (renewed, own) = asked_late(RELEASED_TOMBSTONE / 2, renew).await;
+    assert_eq!(renewed, Renewed::Recreated, "its tombstone would still be there");
+    assert!(matches!(own.store.claim(&claim(1), soon()).await, Ok(Claimed::InFlight { .. })));
+}
+
+#[tokio::test]
+async fn rule_5_a_completion_that_comes_too_late_writes_no_record_again() {
+    let complete = async |store: &RedisStore, grant| store.complete(&grant, &completion("late"), soon()).await;
+    let (recorded, own) = asked_late(RELEASED_TOMBSTONE + SECOND, complete).await;
+    assert_eq!(recorded, Recorded::Lost(Loss::Absent));
+    acquire(&own.store, &claim(1)).await;
+
+    let (recorded, own) = asked_late(RELEASED_TOMBSTONE / 2, complete).await;
+    assert_eq!(recorded, Recorded::Recreated, "its tombstone would still be there");
+    assert!(matches!(own.store.claim(&claim(1), soon()).await, Ok(Claimed::Completed(_))));
+}
+
 /// Rule 10. A server that follows another one is no place to fall back to, not even to read.
 #[tokio::test]
 async fn rule_10_a_read_only_server_answers_nothing() {
     let pair = pair().await;
     let store = connect(config(&pair.master().url()).durability(Durability::Local)).await;
     let grant = acquire(&store, &claim(1)).await;
-    store.complete(&grant, &crate::redis_failover::completion("once"), soon()).await.expect("recorded");
+    store.complete(&grant, &completion("once"), soon()).await.expect("recorded");
     pair.member(1).ask::<()>(cmd("REPLICAOF").arg("NO").arg("ONE")).await;
     let port = pair.member(1).address().port();
     pair.master().ask::<()>(cmd("REPLICAOF").arg("127.0.0.1").arg(port)).await;
