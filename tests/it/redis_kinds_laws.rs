@@ -1,6 +1,6 @@
-//! The laws of a store on everything that a Redis store can be connected to, and as whom.
+//! The laws of a store on everything that a Redis store can be connected to, whatever it is and as whom.
 
-use idempotency_tests::redis_kinds::{Cluster, FunctionsOnly, On, Sentinel, Smallest, Tls};
+use idempotency_tests::redis_kinds::{Cluster, FunctionsOnly, On, Redis8, Sentinel, Smallest, Tls, Valkey8};
 
 mod sentinel {
     idempotency_store::conformance!(super::On<super::Sentinel>);
@@ -20,4 +20,12 @@ mod smallest_user {
 
 mod functions_only {
     idempotency_store::conformance!(super::On<super::FunctionsOnly>);
+}
+
+mod redis_8 {
+    idempotency_store::conformance!(super::On<super::Redis8>);
+}
+
+mod valkey_8 {
+    idempotency_store::conformance!(super::On<super::Valkey8>);
 }

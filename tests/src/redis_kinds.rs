@@ -11,7 +11,7 @@ use redis::Script;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::OnceCell;
 
-use crate::{Backend, Certificates, RedisCluster, RedisOptions, RedisServer, SentinelGroup};
+use crate::{Backend, Certificates, Program, RedisCluster, RedisOptions, RedisServer, SentinelGroup};
 
 /// Long enough for a busy machine not to look like a dead one.
 const UNHURRIED: Duration = Duration::from_secs(20);
@@ -188,6 +188,48 @@ impl Kind for Tls {
     fn config(config: RedisConfig) -> RedisConfig {
         let (_, certificates) = TLS.get().expect("a server that the URL is of");
         config.root_certificate(certificates.authority())
+    }
+}
+
+/// One server that is Redis 8.
+#[derive(Debug)]
+pub struct Redis8;
+
+impl Redis8 {
+    async fn server() -> &'static RedisServer {
+        static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
+        SERVER.get_or_init(|| RedisServer::start(RedisOptions::default().program(Program::Redis8))).await
+    }
+}
+
+impl Kind for Redis8 {
+    async fn url() -> String {
+        Self::server().await.url()
+    }
+
+    async fn masters() -> Vec<MultiplexedConnection> {
+        vec![Self::server().await.connection().await]
+    }
+}
+
+/// One server that is Valkey 8.
+#[derive(Debug)]
+pub struct Valkey8;
+
+impl Valkey8 {
+    async fn server() -> &'static RedisServer {
+        static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
+        SERVER.get_or_init(|| RedisServer::start(RedisOptions::default().program(Program::Valkey8))).await
+    }
+}
+
+impl Kind for Valkey8 {
+    async fn url() -> String {
+        Self::server().await.url()
+    }
+
+    async fn masters() -> Vec<MultiplexedConnection> {
+        vec![Self::server().await.connection().await]
     }
 }
 
