@@ -32,6 +32,7 @@ mod late;
 mod layer_order;
 mod owner_life;
 mod peers;
+mod redis_completing;
 mod redis_connecting;
 mod redis_doctor;
 mod redis_down;
