@@ -133,8 +133,7 @@ pub(crate) fn first(claim: &Claim, now: StoreTime) -> Record {
 pub fn renew(current: Option<&Record>, now: StoreTime, issued_at: StoreTime, grant: &Grant) -> Transition<Renewed> {
     match live(current, now) {
         None if may_recreate(now, issued_at, grant) => {
-            let record = Record::of_grant(grant, State::InFlight { checkpoint: None }, now);
-            Transition::put(record, Renewed::Recreated)
+            Transition::put(Record::in_flight(grant, now), Renewed::Recreated)
         }
         None => Transition::keep(Renewed::Lost(Loss::Absent)),
         Some(record) => match &record.state {
@@ -157,19 +156,14 @@ pub fn complete(
     grant: &Grant,
     completion: &Completion,
 ) -> Transition<Recorded> {
-    let completed = |record: Record| {
-        let terms = completion.retention.map_or(record.terms, |retention| record.terms.keeping(retention));
-        Record { terms, ..record }
-    };
-    let state = State::Completed(completion.answer.clone());
     match live(current, now) {
         None if may_recreate(now, issued_at, grant) => {
-            Transition::put(completed(Record::of_grant(grant, state, now)), Recorded::Recreated)
+            Transition::put(Record::in_flight(grant, now).with_answer(completion, now), Recorded::Recreated)
         }
         None => Transition::keep(Recorded::Lost(Loss::Absent)),
         Some(record) => match &record.state {
             State::InFlight { .. } | State::Indeterminate { .. } if record.is_held_by(grant) => {
-                Transition::put(completed(record.with_state(state, now)), Recorded::Recorded)
+                Transition::put(record.with_answer(completion, now), Recorded::Recorded)
             }
             State::Completed(_) if record.is_held_by(grant) => Transition::keep(Recorded::Recorded),
             _ => Transition::keep(Recorded::Lost(record.loss(now, grant.attempt.fingerprint))),

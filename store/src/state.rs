@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Answer, Attempt, Checkpoint, Completed, Fence, Fingerprint, Grant, Indeterminate, Loss, Owner, Reason, Seen,
-    Standing, StoreTime, Terms,
+    Answer, Attempt, Checkpoint, Completed, Completion, Fence, Fingerprint, Grant, Indeterminate, Loss, Owner, Reason,
+    Seen, Standing, StoreTime, Terms,
 };
 
 /// How long a released key refuses delayed packets of the attempt that released it.
@@ -142,10 +142,16 @@ impl Record {
         Self { state, since, ..*self }
     }
 
-    /// The record that `grant` would have written, for a store that lost it.
-    pub(crate) const fn of_grant(grant: &Grant, state: State, since: StoreTime) -> Self {
+    /// The same with an answer, which may have a retention of its own.
+    pub(crate) fn with_answer(&self, completion: &Completion, since: StoreTime) -> Self {
+        let terms = completion.retention.map_or(self.terms, |retention| self.terms.keeping(retention));
+        Self { terms, ..self.with_state(State::Completed(completion.answer.clone()), since) }
+    }
+
+    /// The record of a grant, as long as its owner notes nothing.
+    pub(crate) const fn in_flight(grant: &Grant, since: StoreTime) -> Self {
         Self {
-            state,
+            state: State::InFlight { checkpoint: None },
             owner: grant.attempt.owner,
             fence: grant.fence,
             attempts: grant.number,

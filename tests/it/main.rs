@@ -33,6 +33,7 @@ mod layer_order;
 mod owner_life;
 mod peers;
 mod redis_clock;
+mod redis_completing;
 mod redis_connecting;
 mod redis_doctor;
 mod redis_down;

@@ -20,8 +20,8 @@ const UNHURRIED: Duration = Duration::from_secs(20);
 const PATIENT: &str = "replication_timeout_ms=10000";
 
 /// What the smallest user may do: the list in the documentation of the store, and what listing keys needs.
-pub const SMALLEST: &str = "resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info \
-                            +ping +cluster|slots +asking +scan +strlen";
+pub const SMALLEST: &str = "resetchannels -@all +set +get +getrange +pttl +pexpire +rename +time +eval +evalsha +wait \
+                            +info +ping +cluster|slots +asking +scan +strlen";
 
 /// Makes every record of a prefix older: what is left of it is shortened, and what has nothing left is gone.
 const AGE: &str = r"
@@ -263,7 +263,8 @@ impl FunctionsOnly {
     async fn server() -> &'static RedisServer {
         static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
         let start = || async {
-            let rules = "~t*:* resetchannels -@all +fcall +set +get +getrange +pttl +pexpire +time +scan +strlen";
+            let rules =
+                "~t*:* resetchannels -@all +fcall +set +get +getrange +pttl +pexpire +rename +time +scan +strlen";
             let server = RedisServer::start(RedisOptions::default().user("caller", "secret", rules)).await;
             let library = RedisStore::function_library();
             let loaded: String = server.ask(redis::cmd("FUNCTION").arg("LOAD").arg(library)).await;

@@ -73,6 +73,7 @@ pub mod erase;
 pub mod fence;
 pub mod history;
 pub mod inspect;
+pub mod large;
 pub mod list;
 pub mod release;
 pub mod renew;
@@ -238,6 +239,18 @@ macro_rules! conformance {
                 a_late_answer_may_be_kept_for_less,
                 completing_again_keeps_the_first_retention,
                 a_short_answer_may_be_completed_again,
+            }
+            large {
+                a_large_answer_is_recorded,
+                a_late_large_answer_is_recorded,
+                a_large_answer_follows_a_checkpoint,
+                completing_again_keeps_the_first_large_answer,
+                a_large_answer_needs_owner_and_fence,
+                a_large_answer_of_a_superseded_owner_is_lost,
+                a_large_answer_of_a_released_key_is_lost,
+                a_large_answer_recreates_a_lost_record,
+                a_large_answer_is_kept_for_its_retention,
+                an_answer_keeps_the_terms_of_the_record,
             }
             checkpoint {
                 the_last_checkpoint_is_handed_over,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value, cmd};
 
+use super::completing::{Completing, Way};
 use super::connect_error::{RedisConnectError, refused};
 use super::durability::{Durability, Wait};
 use super::failure::refuses_writes;
@@ -12,13 +14,17 @@ use super::line::ask;
 use super::role::Role;
 use super::script::Scripts;
 use super::slots::SlotRanges;
-use super::{Shared, named};
-use crate::{Owner, StoreTime};
+use super::transact::millis;
+use super::{Shared, named, value};
+use crate::record::Record;
+use crate::{Answer, Attempt, Completion, Fence, Fingerprint, Grant, Key, Owner, StoreTime, Terms};
 
 /// What a server said of itself.
 pub(super) struct Greeted {
     pub(super) time: StoreTime,
     pub(super) role: Role,
+    /// How answers are recorded there.
+    pub(super) way: Way,
 }
 
 /// What the server says it is.
@@ -28,9 +34,11 @@ struct Identity {
     is_supported: bool,
 }
 
-/// A claim of a key of one's own, to see what the server does.
-struct Probe {
-    claim: Cmd,
+/// A key of one's own, to see what the server does.
+struct Probe<'a> {
+    scripts: &'a Scripts,
+    name: String,
+    grant: Grant,
 }
 
 /// Checks the server at the other end and reads its clock. `owns` are the slots that it serves, if it is a node of a Cluster.
@@ -50,14 +58,19 @@ pub(super) async fn greet(
         Role::Unknown if shared.config.durability == Durability::Auto => return Err(RedisConnectError::Replicas),
         _ => {}
     }
-    if let Some(fault) = claim_twice(connection, shared, owns).await.map_err(refused)? {
-        return Err(RedisConnectError::Foreign { found: name(), fault });
-    }
+    let way = match Probe::new(shared, owns) {
+        None => Way::Script,
+        Some(probe) => match probe.claim_twice(connection).await.map_err(refused)? {
+            Claims::Foreign(fault) => return Err(RedisConnectError::Foreign { found: name(), fault }),
+            Claims::Refused => Way::Script,
+            Claims::Kept => probe.complete(connection).await.map_err(refused)?,
+        },
+    };
     let time = time(connection, &shared.scripts)
         .await
         .map_err(refused)?
         .ok_or_else(|| RedisConnectError::Foreign { found: name(), fault: "its TIME is not a time" })?;
-    Ok(Greeted { time, role })
+    Ok(Greeted { time, role, way })
 }
 
 /// Checks that the server can tell what claims are to wait for.
@@ -68,7 +81,7 @@ pub(super) async fn greet_lane(
     wait: Wait,
 ) -> Result<(), RedisConnectError> {
     let Some(probe) = Probe::new(shared, owns) else { return Ok(()) };
-    match ask(connection, &probe.claim).await {
+    match ask(connection, &probe.claim()).await {
         Err(error) if !refuses_writes(&error) => return Err(refused(error)),
         _ => {}
     }
@@ -115,45 +128,67 @@ fn number(version: &str) -> (u32, u32) {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
-impl Probe {
+impl<'a> Probe<'a> {
     /// `None` without random bytes, or where the node serves no slot.
-    fn new(shared: &Shared, owns: Option<&SlotRanges>) -> Option<Self> {
+    fn new(shared: &'a Shared, owns: Option<&SlotRanges>) -> Option<Self> {
         // A few names for each slot of a node that serves at least one in a thousand.
         const TRIES: usize = 16_384;
         if owns.is_some_and(SlotRanges::is_empty) {
             return None;
         }
-        let key = (0..TRIES).find_map(|_| {
+        let name = (0..TRIES).find_map(|_| {
             let nonce = Owner::random().ok()?;
             let name = nonce.as_bytes().iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
-            let key = named(&shared.config.prefix, "probe:", &name);
-            owns.is_none_or(|owns| owns.serve(&key)).then_some(key)
+            let name = named(&shared.config.prefix, "probe:", &name);
+            owns.is_none_or(|owns| owns.serve(&name)).then_some(name)
         })?;
-        let claim = shared.scripts.claim(&key, &[b"first", b"1000"]).command();
-        Some(Self { claim })
+        let attempt = Attempt { key: Key::new([0; 32]), owner: Owner::NOBODY, fingerprint: Fingerprint::new([0; 32]) };
+        let terms = Terms::new(TRIAL / 2, TRIAL).ok()?;
+        Some(Self { scripts: &shared.scripts, name, grant: Grant { attempt, fence: Fence::new(0), number: 1, terms } })
+    }
+
+    fn record(&self) -> Vec<u8> {
+        value::write(&self.grant.attempt.key, &Record::in_flight(&self.grant, StoreTime::default()))
+    }
+
+    fn claim(&self) -> Cmd {
+        self.scripts.claim(&self.name, &[&self.record(), millis(TRIAL).as_bytes()]).command()
+    }
+
+    /// Claims the key twice, as every claim is made: the first must find nothing, the second the first's record.
+    ///
+    /// A server that refuses to write for now - out of memory, too few replicas - passes: it can still replay.
+    async fn claim_twice(&self, connection: &mut MultiplexedConnection) -> RedisResult<Claims> {
+        match ask(connection, &self.claim()).await {
+            Ok(Value::Nil) => {}
+            Ok(_) => return Ok(Claims::Foreign("SET with NX and GET on an absent key does not answer nil")),
+            Err(error) if refuses_writes(&error) => return Ok(Claims::Refused),
+            Err(error) => return Err(error),
+        }
+        match ask(connection, &self.claim()).await? {
+            Value::BulkString(value) if value == self.record() => Ok(Claims::Kept),
+            _ => Ok(Claims::Foreign("SET with NX and GET does not answer the value that stands")),
+        }
+    }
+
+    /// Records an answer under the claim, as every answer is recorded.
+    async fn complete(&self, connection: &mut MultiplexedConnection) -> RedisResult<Way> {
+        let completion = Completion::from(Answer::Kept(Bytes::new()));
+        let (scripts, name, grant) = (self.scripts, &*self.name, &self.grant);
+        let trial = Completing { scripts, name, grant, completion: &completion, at: StoreTime::default() };
+        Way::find(connection, &trial).await
     }
 }
 
-/// Claims a key of its own twice, as every claim is made: the first must find nothing, the second the first's value.
-///
-/// A server that refuses to write for now - out of memory, too few replicas - passes: it can still replay.
-async fn claim_twice(
-    connection: &mut MultiplexedConnection,
-    shared: &Shared,
-    owns: Option<&SlotRanges>,
-) -> RedisResult<Option<&'static str>> {
-    let Some(Probe { claim }) = Probe::new(shared, owns) else { return Ok(None) };
-    match ask(connection, &claim).await {
-        Ok(Value::Nil) => {}
-        Ok(_) => return Ok(Some("SET with NX and GET on an absent key does not answer nil")),
-        Err(error) if refuses_writes(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    match ask(connection, &claim).await? {
-        Value::BulkString(value) if value == b"first" => Ok(None),
-        _ => Ok(Some("SET with NX and GET does not answer the value that stands")),
-    }
+/// What became of the probe's claims.
+enum Claims {
+    Kept,
+    Refused,
+    Foreign(&'static str),
 }
+
+/// How long a probe stays: long enough for a server that is busy, and nobody asks for it again.
+const TRIAL: Duration = Duration::from_secs(10);
 
 /// The server's time; `None` if it does not answer with one.
 pub(super) async fn time(connection: &mut MultiplexedConnection, scripts: &Scripts) -> RedisResult<Option<StoreTime>> {

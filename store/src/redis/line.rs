@@ -3,6 +3,7 @@
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
+use super::completing::Way;
 use super::lane::Lane;
 use super::script::Call;
 
@@ -12,6 +13,8 @@ pub(super) struct Line {
     pub(super) connection: MultiplexedConnection,
     /// `None` where claims wait for nothing.
     lane: Option<Lane>,
+    /// How answers are recorded at its server.
+    way: Way,
 }
 
 /// How a call travels.
@@ -39,8 +42,8 @@ impl Sent {
 }
 
 impl Line {
-    pub(super) const fn new(connection: MultiplexedConnection, lane: Option<Lane>) -> Self {
-        Self { connection, lane }
+    pub(super) const fn new(connection: MultiplexedConnection, lane: Option<Lane>, way: Way) -> Self {
+        Self { connection, lane, way }
     }
 
     /// Sends the call, and sends it again with its text to a server that does not know the script.
@@ -48,10 +51,15 @@ impl Line {
     /// `asking` says that the slot is on its way to this server. An error means that the line is broken, and that the call may
     /// have been carried out; so does dropping this.
     pub(super) async fn send(&self, call: &Call<'_>, via: Via, asking: bool) -> RedisResult<Sent> {
+        // While a slot is on its way its keys are at two servers, and only one that is asked for alone is found.
+        if let (Call::Completion(completing), false) = (call, asking) {
+            let mut connection = self.connection.clone();
+            if let Some(reply) = self.way.record(&mut connection, completing).await? {
+                return Ok(Sent { reply: Ok(reply), acknowledged: None });
+            }
+        }
         let sent = self.pass(call.command(), via, asking).await?;
-        let unknown =
-            sent.reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript));
-        match call.with_text().filter(|_| unknown) {
+        match sent.reply.as_ref().err().filter(|error| is_unknown_script(error)).and_then(|_| call.with_text()) {
             Some(command) => self.pass(command, via, asking).await,
             None => Ok(sent),
         }
@@ -94,8 +102,17 @@ async fn ask_for(connection: &mut MultiplexedConnection, command: Cmd) -> RedisR
     pipeline.cmd("ASKING").add_command(command);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await?;
     // What did not come is not nil, which would grant a key.
-    let reply = replies.into_iter().nth(1);
-    reply.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?.extract_error()
+    replies.into_iter().nth(1).ok_or_else(cut_short)?.extract_error()
+}
+
+/// Fewer replies came than were asked for.
+pub(super) fn cut_short() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()
+}
+
+/// Whether a server says that it does not know the script, and so has not run it.
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// Whether an error is of the connection, and not something that the server has answered.

@@ -206,7 +206,7 @@ impl Link {
                 Some(Lane::open(claims, wait, shared.config.replication_timeout))
             }
         };
-        Ok(Live { line: Line::new(connection, lane), generation: 0, found, waits })
+        Ok(Live { line: Line::new(connection, lane, greeted.way), generation: 0, found, waits })
     }
 
     /// Reads the server's clock. If it cannot be read in time, the line is given up.

@@ -4,8 +4,9 @@
 //!
 //! One key, one string, one write per transition. A claim is `SET key record NX GET PX retention`: one command takes the
 //! key or brings what is there, so a replay costs one round trip and no script, and a first request two in all. Renewal and
-//! completion are a small script each, which compares owner and fence. Everything else is rare and runs the very
-//! [transitions](crate::record) that the other stores run: a script reads the record with the server's clock, the
+//! completion are a small script each, which compares owner and fence. A large answer does not pass through a script: it is
+//! written beside the record, and the script that goes out with it puts it in the record's place. Everything else is rare and
+//! runs the very [transitions](crate::record) that the other stores run: a script reads the record with the server's clock, the
 //! transition decides, and another script writes if the record is still exactly the one that was seen.
 //!
 //! The server's clock decides alone. A record does not say when its lease lapses: that follows from how much of the key's
@@ -43,13 +44,14 @@
 //! The smallest user that can do everything, with the default prefix, is
 //!
 //! ```text
-//! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +time +eval +evalsha +wait +info +ping
-//!     +select +cluster|slots +cluster|info +asking
+//! user app on >.. ~idem:* resetchannels -@all +set +get +getrange +pttl +pexpire +rename +time +eval +evalsha +wait +info
+//!     +ping +select +cluster|slots +cluster|info +asking
 //! ```
 //!
 //! and `+scan +strlen` for listing keys, `+waitaof` for [`Durability::Fsynced`]. Without `+info`, `+role` tells of replicas. A user who may run no script of his own has
-//! `+fcall` instead of `+eval +evalsha`, and with [`Durability::Local`] nothing else but `+set +get +getrange +pttl +pexpire +time`,
-//! which the functions run with his rights: [`Scripting::Functions`].
+//! `+fcall` instead of `+eval +evalsha`, and with [`Durability::Local`] nothing else but `+set +get +getrange +pttl +pexpire
+//! +rename +time`, which the functions run with his rights: [`Scripting::Functions`]. Without `+rename` large answers pass through
+//! the script, as they do where the functions are those of a version that did not stage them.
 //!
 //! # Errors
 //!
@@ -60,6 +62,7 @@
 mod claim;
 mod clock;
 mod cluster;
+mod completing;
 mod config;
 mod connect_error;
 mod counts;

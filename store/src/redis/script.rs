@@ -3,6 +3,8 @@
 
 use redis::{Cmd, cmd};
 
+use super::completing::Completing;
+
 /// How scripts are run: [`RedisConfig::scripting`](super::RedisConfig::scripting).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -12,7 +14,8 @@ pub enum Scripting {
     Eval,
     /// As [functions](https://redis.io/docs/latest/develop/programmability/functions-intro/) that an administrator has loaded
     /// ([`RedisStore::function_library`](super::RedisStore::function_library)), claims included. The store sends
-    /// nothing but `FCALL`, and `WAIT` or `WAITAOF` where claims wait; its user can send no script of its own.
+    /// nothing but `FCALL`, the `SET` and at times a `PEXPIRE` of what it writes beside a record, and `WAIT` or `WAITAOF` where
+    /// claims wait; its user can send no script of its own.
     Functions,
 }
 
@@ -39,7 +42,10 @@ pub(super) struct Scripts {
     /// Taken by a server that is out of memory: for what has happened already.
     pub(super) swap_allow_oom: Script,
     pub(super) renew: Script,
+    /// Carries the answer. Taken by a server that is out of memory.
     pub(super) complete: Script,
+    /// Does not carry it. Taken by a server that is out of memory.
+    pub(super) promote: Script,
     /// Refused by a server that is out of memory, and so is the attempt that asks.
     pub(super) admit: Script,
 }
@@ -47,7 +53,13 @@ pub(super) struct Scripts {
 /// Something to ask a server about one key.
 pub(super) enum Call<'a> {
     Plain(Cmd),
-    Script { script: &'a Script, name: &'a str, arguments: &'a [&'a [u8]] },
+    /// An answer to be recorded. As a command it is the script that carries the answer.
+    Completion(Completing<'a>),
+    Script {
+        script: &'a Script,
+        name: &'a str,
+        arguments: &'a [&'a [u8]],
+    },
 }
 
 /// What the functions' names begin with. The number is that of the records' layout, so that two versions of a service can run
@@ -67,6 +79,7 @@ impl Scripts {
             swap_allow_oom: script("swap_allow_oom", &format!("#!lua flags=allow-oom\n{swap}")),
             renew: script("renew", include_str!("renew.lua")),
             complete: script("complete", include_str!("complete.lua")),
+            promote: script("promote", include_str!("promote.lua")),
             admit: script("admit", include_str!("admit.lua")),
         }
     }
@@ -87,14 +100,14 @@ impl Scripts {
     pub(super) fn time(&self) -> Cmd {
         match self.scripting {
             Scripting::Eval => cmd("TIME"),
-            Scripting::Functions => self.time.function_call(None, &[]),
+            Scripting::Functions => self.time.command(&[], &[]),
         }
     }
 
     /// The functions as a library for `FUNCTION LOAD`.
     pub(super) fn library(&self) -> String {
-        let Self { scripting: _, claim, time, snapshot, swap, swap_allow_oom, renew, complete, admit } = self;
-        let functions = [claim, time, snapshot, swap, swap_allow_oom, renew, complete, admit];
+        let Self { scripting: _, claim, time, snapshot, swap, swap_allow_oom, renew, complete, promote, admit } = self;
+        let functions = [claim, time, snapshot, swap, swap_allow_oom, renew, complete, promote, admit];
         let registered: Vec<_> = functions.into_iter().map(Script::registration).collect();
         format!("#!lua name={LIBRARY}\n\n{}", registered.join("\n"))
     }
@@ -126,8 +139,18 @@ impl Script {
         )
     }
 
-    fn function_call(&self, name: Option<&str>, arguments: &[&[u8]]) -> Cmd {
-        invocation("FCALL", &self.function, name, arguments)
+    /// What is sent first.
+    pub(super) fn command(&self, names: &[&str], arguments: &[&[u8]]) -> Cmd {
+        match self.scripting {
+            Scripting::Eval => invocation("EVALSHA", &self.sha1, names, arguments),
+            Scripting::Functions => invocation("FCALL", &self.function, names, arguments),
+        }
+    }
+
+    /// What is sent to a server that does not know the script: it forgets scripts when it restarts or fails over. NOSCRIPT
+    /// means that nothing was executed.
+    pub(super) fn with_text(&self, names: &[&str], arguments: &[&[u8]]) -> Option<Cmd> {
+        (self.scripting == Scripting::Eval).then(|| invocation("EVAL", &self.text, names, arguments))
     }
 }
 
@@ -136,34 +159,24 @@ impl Call<'_> {
     pub(super) fn command(&self) -> Cmd {
         match self {
             Self::Plain(command) => command.clone(),
-            Self::Script { script, name, arguments } => match script.scripting {
-                Scripting::Eval => invocation("EVALSHA", &script.sha1, Some(name), arguments),
-                Scripting::Functions => script.function_call(Some(name), arguments),
-            },
+            Self::Completion(completing) => completing.command(),
+            Self::Script { script, name, arguments } => script.command(&[name], arguments),
         }
     }
 
-    /// What is sent to a server that does not know the script: it forgets scripts when it restarts or fails over. NOSCRIPT
-    /// means that nothing was executed.
+    /// What is sent to a server that does not know the script.
     pub(super) fn with_text(&self) -> Option<Cmd> {
         match self {
-            Self::Script { script, name, arguments } if script.scripting == Scripting::Eval => {
-                Some(invocation("EVAL", &script.text, Some(name), arguments))
-            }
-            _ => None,
+            Self::Plain(_) => None,
+            Self::Completion(completing) => completing.with_text(),
+            Self::Script { script, name, arguments } => script.with_text(&[name], arguments),
         }
     }
 }
 
-fn invocation(verb: &str, script: &str, key: Option<&str>, arguments: &[&[u8]]) -> Cmd {
+fn invocation(verb: &str, script: &str, names: &[&str], arguments: &[&[u8]]) -> Cmd {
     let mut command = cmd(verb);
-    command.arg(script).arg(usize::from(key.is_some()));
-    if let Some(key) = key {
-        command.arg(key);
-    }
-    for argument in arguments {
-        command.arg(*argument);
-    }
+    command.arg(script).arg(names.len()).arg(names).arg(arguments);
     command
 }
 
@@ -175,7 +188,7 @@ mod tests {
     fn the_library_has_every_script_with_its_flags() {
         let library = Scripts::new(Scripting::Functions).library();
         assert!(library.starts_with("#!lua name=idem_v1\n"));
-        assert_eq!(library.matches("redis.register_function{").count(), 8);
+        assert_eq!(library.matches("redis.register_function{").count(), 9);
         assert!(library.contains("function_name='idem_v1_complete', flags={'allow-oom'}"));
         assert!(library.contains("function_name='idem_v1_swap', flags={}"));
         assert_eq!(library.matches("#!lua").count(), 1);

@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::greeting::micros_of;
 use super::line::{Sent, Via};
-use super::script::Script;
+use super::script::{Call, Script};
 use super::topology::answer;
 use super::value::{self, Found, Snapshot};
 use super::{NAME, Nonsense, RedisStore};
@@ -70,7 +70,19 @@ impl RedisStore {
         via: Via,
         deadline: Deadline,
     ) -> Result<(bool, bool), StoreError> {
-        let sent = self.run(script, &self.name_of(key), arguments, via, deadline).await?;
+        let name = self.name_of(key);
+        self.try_call(&name, &script.call(&name, arguments), via, deadline).await
+    }
+
+    /// The same of any call that answers like that.
+    pub(super) async fn try_call(
+        &self,
+        name: &str,
+        call: &Call<'_>,
+        via: Via,
+        deadline: Deadline,
+    ) -> Result<(bool, bool), StoreError> {
+        let sent = self.0.topology.send(name, call, via, deadline).await?;
         let is_acknowledged = sent.is_acknowledged();
         match answer(sent)? {
             Value::Int(1) => Ok((true, is_acknowledged)),

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use redis::{Value, cmd};
 
+use super::completing::Completing;
 use super::line::Via;
 use super::script::Call;
 use super::topology::answer;
 use super::transact::{NotDurable, Wants};
 use super::{NAME, OnUnreplicated, RedisStore, Scripting, value};
-use crate::codec;
 use crate::record::{self, Record};
 use crate::{
     Abandoned, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completion, Deadline, Entry, Erased, Fence, Grant,
@@ -63,12 +63,9 @@ impl Store for RedisStore {
     ) -> Result<Recorded, StoreError> {
         let key = &grant.attempt.key;
         let issued_at = self.issued_at(key, deadline).await?;
-        let (state, payload) = codec::completed(&completion.answer);
-        let time = issued_at.as_micros().to_be_bytes();
-        let retention = completion.retention.map(codec::retention);
-        let retention = retention.as_ref().map_or(&[][..], |retention| retention);
-        let arguments = [&value::holder(grant)[..], &time, &[state], payload, retention];
-        if self.try_run(&self.0.shared.scripts.complete, key, &arguments, Via::Line, deadline).await?.0 {
+        let (name, scripts) = (&self.name_of(key), &self.0.shared.scripts);
+        let completing = Completing { scripts, name, grant, completion, at: issued_at };
+        if self.try_call(name, &Call::Completion(completing), Via::Line, deadline).await?.0 {
             return Ok(Recorded::Recorded);
         }
         let complete = |current: Option<&Record>, now| record::complete(current, now, issued_at, grant, completion);
