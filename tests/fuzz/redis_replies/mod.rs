@@ -43,7 +43,7 @@ pub(crate) fn target(input: &[u8]) {
         tokio::spawn(serve(listener, Arc::clone(&script)));
         let store = RedisStore::connect(&format!("unix://{}", path.display())).await.expect("a proper greeting");
         let mut draw = Draw::from(input);
-        let verb = draw.below(9);
+        let verb = draw.below(10);
         script.say((0..draw.below(8)).map(|_| reply::draw(&mut draw, &store)));
         ask(verb, &store, &script).await;
     });
@@ -64,11 +64,9 @@ async fn ask(verb: usize, store: &RedisStore, script: &Script) {
             Ok(Renewed::Lost(loss)) => lost(&loss, script),
             Err(_) => {}
         },
-        3 => match store.complete(&grant, &Answer::Kept(Bytes::from_static(b"mine")).into(), deadline).await {
-            Ok(Recorded::Recorded | Recorded::Recreated) => recorded(script),
-            Ok(Recorded::Lost(loss)) => lost(&loss, script),
-            Err(_) => {}
-        },
+        3 => {
+            completed(store.complete(&grant, &Answer::Kept(Bytes::from_static(b"mine")).into(), deadline).await, script)
+        }
         4 => {
             if let Ok(Released::Lost(loss)) = store.release(&ATTEMPT, None, deadline).await {
                 lost(&loss, script);
@@ -81,7 +79,12 @@ async fn ask(verb: usize, store: &RedisStore, script: &Script) {
         },
         6 => inspected(store, script, deadline).await,
         7 => listed(store, script, deadline).await,
-        _ => admitted(store, script, deadline).await,
+        8 => admitted(store, script, deadline).await,
+        // So large that it is staged.
+        _ => {
+            let large = Answer::Kept(Bytes::from_static(&[b'm'; 4096]));
+            completed(store.complete(&grant, &large.into(), deadline).await, script);
+        }
     }
 }
 
@@ -106,6 +109,14 @@ fn claimed(reply: Result<Claimed, StoreError>, script: &Script) {
         Ok(Claimed::InFlight { .. } | Claimed::Indeterminate(_) | Claimed::Mismatch | Claimed::Stale) => {
             assert!(is_bound(&said), "judged by {}", said.escape_ascii());
         }
+        Err(_) => {}
+    }
+}
+
+fn completed(reply: Result<Recorded, StoreError>, script: &Script) {
+    match reply {
+        Ok(Recorded::Recorded | Recorded::Recreated) => recorded(script),
+        Ok(Recorded::Lost(loss)) => lost(&loss, script),
         Err(_) => {}
     }
 }

@@ -69,11 +69,13 @@ async fn answer(mut stream: UnixStream, script: Arc<Script>) {
     }
 }
 
-/// The first words on a connection, up to the server's time.
+/// The first words on a connection, up to the server's time. The server keeps what is claimed, and records what is staged once.
 #[derive(Default)]
 struct Greeting {
     is_over: bool,
+    claimed: Option<Bytes>,
     claims: usize,
+    scripts: usize,
 }
 
 impl Greeting {
@@ -83,9 +85,10 @@ impl Greeting {
         }
         Some(match command.name().as_str() {
             "INFO" => bulk(b"redis_version:7.0.15\r\nrole:master\r\n"),
-            "SET" => {
-                self.claims += 1;
-                if self.claims == 1 { b"$-1\r\n".to_vec() } else { bulk(b"first") }
+            "SET" => self.set(command),
+            "EVALSHA" => {
+                self.scripts += 1;
+                if self.scripts == 1 { b":1\r\n".to_vec() } else { b":0\r\n".to_vec() }
             }
             "TIME" => {
                 self.is_over = true;
@@ -93,6 +96,19 @@ impl Greeting {
             }
             _ => b"+OK\r\n".to_vec(),
         })
+    }
+
+    /// The first claims, the second finds it, and more are stages.
+    fn set(&mut self, command: &Command) -> Vec<u8> {
+        self.claims += 1;
+        match (&self.claimed, self.claims) {
+            (Some(claimed), 2) => bulk(claimed),
+            (Some(_), _) => b"+OK\r\n".to_vec(),
+            (None, _) => {
+                self.claimed = command.arguments().get(1).cloned();
+                b"$-1\r\n".to_vec()
+            }
+        }
     }
 }
 
