@@ -65,7 +65,7 @@ async fn ask(verb: usize, store: &RedisStore, script: &Script) {
             Err(_) => {}
         },
         3 => {
-            completed(store.complete(&grant, &Answer::Kept(Bytes::from_static(b"mine")).into(), deadline).await, script)
+            completed(store.complete(&grant, &Answer::Kept(Bytes::from_static(b"mine")).into(), deadline).await, script);
         }
         4 => {
             if let Ok(Released::Lost(loss)) = store.release(&ATTEMPT, None, deadline).await {
