@@ -86,6 +86,7 @@ mod topology;
 mod transact;
 mod value;
 mod verbs;
+mod watching;
 
 use std::fmt;
 use std::sync::Arc;
