@@ -343,3 +343,172 @@ async fn replays(store: &RedisStore, number: u8, completion: &Completion) {
 async fn s17_large_answers_follow_a_slot_that_moves() {
     large_answers_follow_a_slot_that_moves(Program::System).await;
 }
+
+#[tokio::test]
+async fn s17_large_answers_follow_a_slot_that_moves_on_valkey_8() {
+    large_answers_follow_a_slot_that_moves(Program::Valkey8).await;
+}
+
+fn is_comparison(command: &Command) -> bool {
+    command.name() == "SET" && command.arguments().iter().any(|argument| &**argument == b"IFEQ")
+}
+
+/// What clients sent while the answer was recorded.
+async fn sent(own: &Own, grant: &Grant, completion: Completion) -> Vec<String> {
+    let commands = own.server.commands_during(recorded(&own.store, grant, completion)).await;
+    commands.names().into_iter().filter(|name| name != "TIME").collect()
+}
+
+async fn valkey_behind_a_line() -> (Own, RedisProxy) {
+    let server = RedisServer::start(RedisOptions::default().program(Program::Valkey8)).await;
+    let line = RedisProxy::to(server.address()).await;
+    let store = RedisStore::connect(&line.url()).await.expect("a line that passes everything on");
+    server.flush().await;
+    (Own { server, store }, line)
+}
+
+#[tokio::test]
+async fn rule_11_an_answer_of_any_size_is_one_command() {
+    for retention in [None, kept_for(100), kept_for(7200)] {
+        for size in [0, 10, 5000, 1 << 20] {
+            let own = on(Program::Valkey8).await;
+            let (grant, before) = pending(&own, &claim(1)).await;
+            own.server.age(Duration::from_secs(20)).await;
+            let completion = Completion { retention, ..sized(b'a', size) };
+            assert_eq!(sent(&own, &grant, completion.clone()).await, ["SET"]);
+            stands(&own, 1, &before, &completion).await;
+        }
+    }
+}
+
+/// Neither a renewal nor an owner that asks again, nor the clock of a client that is ahead, changes what the claim wrote.
+#[tokio::test]
+async fn rule_11_what_stands_in_flight_follows_from_its_grant() {
+    let own = on(Program::Valkey8).await;
+    let mine = claim(1);
+    let (grant, before) = pending(&own, &mine).await;
+    own.store.renew(&grant, soon()).await.expect("renewed");
+    let again = own.store.claim(&mine, soon()).await;
+    assert!(matches!(again, Ok(Claimed::Acquired { grant: same, .. }) if same == grant), "{again:?}");
+    assert_eq!(own.server.get(&own.record().await).await, Some(before), "the bytes have changed");
+    let new = taken_over(&own, &mine).await;
+    let before = own.server.get(&own.record().await).await.unwrap();
+    assert_eq!(sent(&own, &new, large(b'n')).await, ["SET"], "a take-over is a claim, too");
+    stands(&own, 1, &before, &large(b'n')).await;
+    own.server.flush().await;
+    let high_water = Some(idempotency_store::Fence::new(grant.fence.get() + 1_000_000_000));
+    let (ahead, before) = pending(&own, &Claim { high_water, ..claim(2) }).await;
+    assert!(Some(ahead.fence) > high_water);
+    assert_eq!(sent(&own, &ahead, large(b'a')).await, ["SET"]);
+    stands(&own, 2, &before, &large(b'a')).await;
+}
+
+/// An owner whose checkpoint was carried out and not answered does not know what stands. So do those that noted something.
+#[tokio::test]
+async fn rule_11_a_checkpoint_whose_reply_was_lost_leads_to_the_script() {
+    let note = idempotency_store::Checkpoint::new("half done").unwrap();
+    let (own, line) = valkey_behind_a_line().await;
+    // The server learns the scripts.
+    let warm = acquire(&own.store, &claim(200)).await;
+    own.store.checkpoint(&warm, &note, soon()).await.expect("noted");
+    recorded(&own.store, &warm, large(b'-')).await;
+    for is_lost in [true, false] {
+        own.server.flush().await;
+        let grant = acquire(&own.store, &claim(1)).await;
+        if is_lost {
+            line.next(1, is_swap, LineFault::CutAfter);
+        }
+        let noted = own.store.checkpoint(&grant, &note, soon()).await;
+        assert_eq!(noted.is_err(), is_lost, "{noted:?}");
+        own.store.ping(soon()).await.expect("on a new line");
+        let before = own.server.get(&own.record().await).await.unwrap();
+        assert!(before[11] == 1 && before.ends_with(b"half done"), "the checkpoint was carried out");
+        assert_eq!(sent(&own, &grant, large(b'a')).await, ["SET", "EVALSHA"]);
+        stands(&own, 1, &before, &large(b'a')).await;
+    }
+}
+
+/// The script that replaces what was seen has four arguments, after its digest, the number of its keys and the key.
+fn is_swap(command: &Command) -> bool {
+    command.name() == "EVALSHA" && command.arguments().len() == 7
+}
+
+#[tokio::test]
+async fn rule_11_a_superseded_owner_overwrites_nothing() {
+    let own = on(Program::Valkey8).await;
+    let mine = claim(1);
+    let old = acquire(&own.store, &mine).await;
+    let new = taken_over(&own, &mine).await;
+    let before = own.server.get(&own.record().await).await.unwrap();
+    for completion in [large(b'o'), sized(b'o', 3)] {
+        let lost = own.store.complete(&old, &completion, soon()).await.unwrap();
+        assert!(matches!(lost, Recorded::Lost(Loss::InFlight { .. })), "{lost:?}");
+        assert_eq!(own.server.get(&own.record().await).await, Some(before.clone()), "the record is the new owner's");
+    }
+    recorded(&own.store, &new, large(b'n')).await;
+    let lost = own.store.complete(&old, &large(b'o'), soon()).await.unwrap();
+    assert!(matches!(lost, Recorded::Lost(Loss::Completed(_))), "{lost:?}");
+    stands(&own, 1, &before, &large(b'n')).await;
+}
+
+#[tokio::test]
+async fn rule_11_an_answer_whose_reply_was_lost_is_recorded_when_asked_again() {
+    for fault in [LineFault::CutAfter, LineFault::CutBefore, LineFault::CutMidReply(1), LineFault::Garble] {
+        let (own, line) = valkey_behind_a_line().await;
+        let (grant, before) = pending(&own, &claim(1)).await;
+        line.next(1, is_comparison, fault);
+        let unheard = own.store.complete(&grant, &large(b'a'), soon()).await.expect_err("the line was cut");
+        assert_eq!((unheard.kind(), line.struck.get()), (ErrorKind::Unknown, 1), "{unheard:?}");
+        recorded(&own.store, &grant, large(b'a')).await;
+        stands(&own, 1, &before, &large(b'a')).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_11_whatever_else_is_answered_leads_to_the_script() {
+    for reply in [&b"-ERR syntax error\r\n"[..], b"$-1\r\n", b":1\r\n", b"+QUEUED\r\n", b"-OOM no\r\n"] {
+        let (own, line) = valkey_behind_a_line().await;
+        let (grant, before) = pending(&own, &claim(1)).await;
+        line.next(1, is_comparison, LineFault::Answer(Bytes::from_static(reply)));
+        recorded(&own.store, &grant, large(b'a')).await;
+        stands(&own, 1, &before, &large(b'a')).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_11_a_full_server_is_given_the_answer_by_the_script() {
+    a_full_server_is_given_the_answer_by_the_script(Program::Valkey8).await;
+}
+
+/// Whether a server compares is found out by trying, and not by what it says that it is.
+#[tokio::test]
+async fn rule_11_a_server_that_does_not_compare_is_not_asked_to() {
+    for reply in [&b"-ERR syntax error\r\n"[..], b"+OK\r\n", b"$-1\r\n"] {
+        let server = RedisServer::start(RedisOptions::default().program(Program::Valkey8)).await;
+        let line = RedisProxy::to(server.address()).await;
+        line.set(is_comparison, LineFault::Answer(Bytes::from_static(reply)));
+        let store = RedisStore::connect(&line.url()).await.expect("a server that is good enough");
+        let tried = line.struck.get();
+        server.flush().await;
+        let own = Own { server, store };
+        let (grant, before) = pending(&own, &claim(1)).await;
+        assert_eq!(sent(&own, &grant, large(b'a')).await, ["SET", "EVALSHA"], "staged instead");
+        assert_eq!(line.struck.get(), tried);
+        stands(&own, 1, &before, &large(b'a')).await;
+    }
+}
+
+/// It is greeted again when its line is made anew.
+#[tokio::test]
+async fn a_server_that_was_full_when_it_was_greeted_has_answers_carried() {
+    for program in [Program::System, Program::Valkey8] {
+        let server = RedisServer::start(RedisOptions::default().program(program)).await;
+        server.config_set("maxmemory", "1").await;
+        let store = RedisStore::connect(&server.url()).await.expect("it can be read");
+        server.config_set("maxmemory", "0").await;
+        let own = Own { server, store };
+        let (grant, before) = pending(&own, &claim(1)).await;
+        assert_eq!(sent(&own, &grant, large(b'a')).await, ["EVALSHA", "EVAL"], "{program:?}");
+        stands(&own, 1, &before, &large(b'a')).await;
+    }
+}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use idempotency_store::{Answer, Recorded, Store};
-use idempotency_tests::{App, Backend, Commands, eventually};
+use idempotency_tests::{App, Backend, Commands, Program, RedisOptions, eventually, reply};
 use reqwest::StatusCode;
 
 use crate::redis_own::{Own, acquire, claim, soon};
@@ -26,6 +26,34 @@ async fn a_first_request_is_two_commands_and_a_replay_is_one() {
     assert_eq!(sent(&replay), ["SET"]);
     assert_eq!(replay.inner, [] as [&str; 0], "a replay does not pass through a script");
     println!("redis: a first request is {} commands, a replay {}", sent(&first).len(), sent(&replay).len());
+}
+
+/// Its answer and the script that puts it in place go out together: two round trips, as with a short one.
+#[tokio::test]
+async fn a_large_answer_is_three_commands_in_two_round_trips() {
+    let own = Own::open().await;
+    let app = App::start(&own).await;
+    let large = |key| app.post("/echo", key).body(vec![b'a'; 5000]);
+    let first = own.server.commands_during(async { reply(large("key-1")).await }).await;
+    assert_eq!(sent(&first), ["SET", "SET", "EVALSHA"]);
+    assert_eq!(first.inner_names(), ["GETRANGE", "RENAME"], "the answer does not pass through the script");
+    let replay = own.server.commands_during(async { reply(large("key-1")).await }).await;
+    replay.output.expect_replay_of(&first.output, &[]);
+    assert_eq!(sent(&replay), ["SET"]);
+}
+
+#[tokio::test]
+async fn where_the_server_compares_a_first_request_needs_no_script() {
+    let own = Own::with(RedisOptions::default().program(Program::Valkey8)).await;
+    let app = App::start(&own).await;
+    for (key, size) in [("key-1", 10), ("key-2", 5000)] {
+        let request = || app.post("/echo", key).body(vec![b'a'; size]);
+        let first = own.server.commands_during(async { reply(request()).await }).await;
+        assert_eq!((sent(&first), first.inner_names()), (vec!["SET".to_owned(); 2], vec![]));
+        let replay = own.server.commands_during(async { reply(request()).await }).await;
+        replay.output.expect_replay_of(&first.output, &[]);
+        assert_eq!(sent(&replay), ["SET"]);
+    }
 }
 
 #[tokio::test]

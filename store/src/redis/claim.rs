@@ -46,7 +46,6 @@ impl RedisStore {
         let mut record = record::first(claim, now);
         if let Some(fence) = self.0.unsettled.fence_of(claim.attempt.owner) {
             record.fence = fence;
-            record.since = StoreTime::from_micros(fence.get());
         }
         record
     }

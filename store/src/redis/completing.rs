@@ -3,12 +3,13 @@
 //!
 //! | way | where | what it spares the server |
 //! |---|---|---|
-//! | staged | answers from 2 KiB on | that the script copies the answer |
-//! | script | whatever the other way does not do | - |
+//! | compared: `SET` with `IFEQ` | Valkey 8.1, Redis 8.4 | the script |
+//! | staged: `SET` beside the record, and a script that renames | elsewhere, answers from 2 KiB on | the script's copies of the answer |
+//! | script | whatever the others have not done | - |
 //!
 //! A shorter way says that it has recorded the answer, or says nothing: then the script is asked, on the same line, and its
-//! reply counts. So a server that is full, a script that nobody knows or may run, or a stage that has vanished cost a round
-//! trip, and never an answer.
+//! reply counts. So a record with a checkpoint that nobody heard of, a server that is full, a script that nobody knows or may
+//! run, or a stage that has vanished cost a round trip, and never an answer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -43,6 +44,7 @@ pub(super) struct Completing<'a> {
 pub(super) enum Way {
     Script,
     Stage,
+    Comparison,
 }
 
 impl Way {
@@ -50,6 +52,10 @@ impl Way {
     ///
     /// A server that refuses to write for now is found to have no other way than the script.
     pub(super) async fn find(connection: &mut MultiplexedConnection, trial: &Completing<'_>) -> RedisResult<Self> {
+        // A server that does not know the word answers that it cannot read the command, and has written nothing.
+        if trial.compared(connection).await? == Some(RECORDED) && trial.compared(connection).await?.is_none() {
+            return Ok(Self::Comparison);
+        }
         if trial.staged(connection).await? == Some(RECORDED) && trial.staged(connection).await? == Some(FOREIGN) {
             return Ok(Self::Stage);
         }
@@ -65,6 +71,7 @@ impl Way {
         completing: &Completing<'_>,
     ) -> RedisResult<Option<Value>> {
         match self {
+            Self::Comparison => completing.compared(connection).await,
             Self::Stage if completing.payload().1.len() >= STAGED_FROM => completing.staged(connection).await,
             Self::Stage | Self::Script => Ok(None),
         }
@@ -93,16 +100,24 @@ impl Completing<'_> {
         send(&[self.name], &[&value::holder(self.grant), &time, &[state], payload, retention])
     }
 
+    /// Writes the whole record if what stands is exactly what the claim wrote.
+    async fn compared(&self, connection: &mut MultiplexedConnection) -> RedisResult<Option<Value>> {
+        let mut set = self.set(self.name);
+        match ask(connection, set.arg("IFEQ").arg(self.pending())).await {
+            Ok(Value::Okay) => Ok(Some(RECORDED)),
+            Err(error) if is_broken(&error) => Err(error),
+            // Nil says that another record stands, or none.
+            _ => Ok(None),
+        }
+    }
+
     /// Writes the whole record beside the one that stands, with the expiry that it is to have, and has a script put it there
     /// if everything is as the grant says. Both go out together.
     async fn staged(&self, connection: &mut MultiplexedConnection) -> RedisResult<Option<Value>> {
-        let record = self.record();
-        let (names, pending) = ([self.name, &self.stage()], self.pending());
-        let mut stage = cmd("SET");
-        stage.arg(names[1]).arg(value::write(&self.grant.attempt.key, &record)).arg("PX").arg(millis(life(&record)));
-        let promote = &self.scripts.promote;
+        let (stage, pending, promote) = (self.stage(), self.pending(), &self.scripts.promote);
+        let names = [self.name, &stage];
         let mut both = Pipeline::with_capacity(2);
-        both.add_command(stage).add_command(promote.command(&names, &[&pending]));
+        both.add_command(self.set(&stage)).add_command(promote.command(&names, &[&pending]));
         let mut replies = connection.send_packed_commands(&both, 0, 2).await?.into_iter().map(Value::extract_error);
         let (staged, mut promoted) = replies.next().zip(replies.next()).ok_or_else(cut_short)?;
         if promoted.as_ref().is_err_and(is_unknown_script)
@@ -135,14 +150,18 @@ impl Completing<'_> {
         format!("{}:stage:{}", self.name, URL_SAFE_NO_PAD.encode(value::holder(self.grant)))
     }
 
-    /// What the claim wrote.
-    fn pending(&self) -> Vec<u8> {
-        value::write(&self.grant.attempt.key, &Record::in_flight(self.grant, self.at))
+    /// Writes what is to stand, with its expiry.
+    fn set(&self, name: &str) -> Cmd {
+        let record = Record::in_flight(self.grant, self.at).with_answer(self.completion, self.at);
+        let value = value::write(&self.grant.attempt.key, &record);
+        let mut set = cmd("SET");
+        set.arg(name).arg(value).arg("PX").arg(millis(life(&record)));
+        set
     }
 
-    /// What is to stand.
-    fn record(&self) -> Record {
-        Record::in_flight(self.grant, self.at).with_answer(self.completion, self.at)
+    /// What the claim wrote, byte for byte.
+    fn pending(&self) -> Vec<u8> {
+        value::write(&self.grant.attempt.key, &Record::in_flight(self.grant, self.at))
     }
 
     /// The state and the answer's bytes, as they stand in a record.

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -15,29 +15,26 @@ use super::connect_error::{RedisConnectError, refused};
 use super::counts::Degraded;
 use super::durability::Wait;
 use super::failure::spoils_connection;
-use super::greeting::{greet, greet_lane, time};
+use super::greeting::{greet, greet_lane};
 use super::lane::Lane;
 use super::line::{Line, Sent, Via};
 use super::origin::{Found, Origin};
 use super::patience::Impatience;
 use super::pause::Pause;
-use super::role::Role;
 use super::script::Call;
+use super::watching::watch;
 use super::{NAME, Shared};
 use crate::{Deadline, DeadlinePassed, StoreError};
 
 /// Commands that may be written and not yet answered; the next one waits, and its deadline with it.
 const IN_FLIGHT: usize = 4096;
 
-/// How often the server's clock is read and its place is looked at. It also notices a connection that died without a word.
-const CALIBRATION: Duration = Duration::from_secs(5);
-
 /// A server that says nothing for so long may be gone.
 const SILENT: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
-    shared: Arc<Shared>,
-    origin: Origin,
+    pub(super) shared: Arc<Shared>,
+    pub(super) origin: Origin,
     live: Mutex<Option<Live>>,
     /// Held while connecting, so that many verbs make one connection.
     connecting: tokio::sync::Mutex<Pause>,
@@ -46,7 +43,7 @@ pub(super) struct Link {
     /// How often nobody could connect.
     failures: AtomicU64,
     /// Whether somebody is looking after where the server is.
-    looking: AtomicBool,
+    pub(super) looking: AtomicBool,
     degraded: Degraded,
 }
 
@@ -54,8 +51,8 @@ pub(super) struct Link {
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) line: Line,
-    generation: u64,
-    found: Found,
+    pub(super) generation: u64,
+    pub(super) found: Found,
     /// What claims wait for on it.
     waits: Option<Wait>,
 }
@@ -209,17 +206,6 @@ impl Link {
         Ok(Live { line: Line::new(connection, lane, greeted.way), generation: 0, found, waits })
     }
 
-    /// Reads the server's clock. If it cannot be read in time, the line is given up.
-    pub(super) async fn calibrate(&self, live: &Live, within: Duration) -> bool {
-        let mut connection = live.line.connection.clone();
-        let Ok(Ok(Some(server))) = timeout(within, time(&mut connection, &self.shared.scripts)).await else {
-            self.give_up(live);
-            return false;
-        };
-        self.clock.calibrate(server);
-        true
-    }
-
     /// Whether the line is the one that verbs are sent on.
     pub(super) fn is_current(&self, live: &Live) -> bool {
         self.lock().as_ref().is_some_and(|current| current.generation == live.generation)
@@ -247,35 +233,6 @@ impl Link {
             self.shared.counts.unreplicated.up();
         }
         self.degraded.note(!is_acknowledged);
-    }
-
-    /// Looks in the background whether the server still is where it was found, and gives up the line if it is not: a master
-    /// that was cut off from its replicas and Sentinels does not know that there is another one.
-    pub(super) fn doubt(self: &Arc<Self>, live: &Live) {
-        if self.origin.is_certain() || self.looking.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (link, live) = (Arc::clone(self), live.clone());
-        tokio::spawn(async move {
-            link.look_after(&live).await;
-            link.looking.store(false, Ordering::Release);
-        });
-    }
-
-    async fn look_after(&self, live: &Live) {
-        let found = self.origin.find(&self.shared.config, self.shared.config.connect_timeout).await;
-        // Sentinels that do not answer say nothing about the master.
-        if found.is_ok_and(|found| found.info.addr() != live.found.info.addr()) {
-            self.give_up(live);
-        }
-    }
-
-    /// Looks at the server's place. Whether the line still works is for the clock's reading to find out.
-    async fn look_at_role(&self, live: &Live) {
-        let mut connection = live.line.connection.clone();
-        if let Ok(Ok(role)) = timeout(CALIBRATION, Role::of(&mut connection)).await {
-            self.shared.note(role);
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Live>> {
@@ -312,26 +269,6 @@ async fn connection(client: &redis::Client, limit: Option<usize>) -> Result<Mult
         None => settings,
     };
     client.get_multiplexed_async_connection_with_config(&settings).await.map_err(refused)
-}
-
-/// Looks at the server every few seconds, until the line or the store is gone. It holds neither between two looks.
-async fn watch(link: Weak<Link>, generation: u64) {
-    loop {
-        tokio::time::sleep(CALIBRATION).await;
-        let Some(link) = link.upgrade() else { return };
-        let Some(live) = link.current().filter(|live| live.generation == generation) else { return };
-        if !link.calibrate(&live, CALIBRATION).await {
-            return;
-        }
-        // A lane on which nobody claims may have died without a word. Behind a wait for replicas it answers later.
-        let within = CALIBRATION.saturating_add(link.shared.config.replication_timeout);
-        if !timeout(within, live.line.is_heard()).await.unwrap_or(false) {
-            link.give_up(&live);
-            return;
-        }
-        link.look_at_role(&live).await;
-        link.doubt(&live);
-    }
 }
 
 /// Somebody else has just tried to connect.

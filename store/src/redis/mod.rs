@@ -4,9 +4,9 @@
 //!
 //! One key, one string, one write per transition. A claim is `SET key record NX GET PX retention`: one command takes the
 //! key or brings what is there, so a replay costs one round trip and no script, and a first request two in all. Renewal and
-//! completion are a small script each, which compares owner and fence. A large answer does not pass through a script: it is
-//! written beside the record, and the script that goes out with it puts it in the record's place. Everything else is rare and
-//! runs the very [transitions](crate::record) that the other stores run: a script reads the record with the server's clock, the
+//! completion are a small script each, which compares owner and fence. Where the server has `SET` with `IFEQ` (Valkey 8.1, Redis
+//! 8.4), an answer is recorded by that, if the record is still as the claim wrote it. Elsewhere a large one is written beside the
+//! record, and the script that goes out with it puts it in the record's place. Everything else is rare and runs the very [transitions](crate::record) that the other stores run: a script reads the record with the server's clock, the
 //! transition decides, and another script writes if the record is still exactly the one that was seen.
 //!
 //! The server's clock decides alone. A record does not say when its lease lapses: that follows from how much of the key's
@@ -86,6 +86,7 @@ mod topology;
 mod transact;
 mod value;
 mod verbs;
+mod watching;
 
 use std::fmt;
 use std::sync::Arc;

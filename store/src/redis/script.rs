@@ -14,7 +14,7 @@ pub enum Scripting {
     Eval,
     /// As [functions](https://redis.io/docs/latest/develop/programmability/functions-intro/) that an administrator has loaded
     /// ([`RedisStore::function_library`](super::RedisStore::function_library)), claims included. The store sends
-    /// nothing but `FCALL`, the `SET` and at times a `PEXPIRE` of what it writes beside a record, and `WAIT` or `WAITAOF` where
+    /// nothing but `FCALL`, `SET` and at times a `PEXPIRE` to record answers in a shorter way, and `WAIT` or `WAITAOF` where
     /// claims wait; its user can send no script of its own.
     Functions,
 }

@@ -1,25 +1,30 @@
 //! What stands in Redis: the time of the last write, then the record's bytes ([`codec`]).
 //!
 //! The time says when an answer was recorded and decides nothing: how old a state is follows from what is left of the
-//! key's expiry, which only the server counts. The scripts know the offsets.
+//! key's expiry, which only the server counts. A record in flight has its fence there, and so follows from its grant, byte for
+//! byte, until its owner notes something. The scripts know the offsets.
 
 use bytes::Bytes;
 use std::time::Duration;
 
 use crate::codec::{self, CodecError};
-use crate::record::Record;
+use crate::record::{Record, State};
 use crate::{Grant, Key, Listed, StoreTime};
 
 const TIME_LEN: usize = 8;
 
 /// The value of `record`.
 pub(super) fn write(key: &Key, record: &Record) -> Vec<u8> {
-    let mut value = record.since.as_micros().to_be_bytes().to_vec();
+    let time = match record.state {
+        State::InFlight { .. } => record.fence.get(),
+        _ => record.since.as_micros(),
+    };
+    let mut value = time.to_be_bytes().to_vec();
     codec::encode_into(key, record, &mut value);
     value
 }
 
-/// The record of a value. Its `since` is when it was written, not when its lease began.
+/// The record of a value. Its `since` is when it was recorded, and means nothing in flight.
 pub(super) fn read(key: &Key, value: &Bytes) -> Result<Record, CodecError> {
     let (time, _) = value.split_first_chunk::<TIME_LEN>().ok_or(CodecError::Truncated)?;
     codec::decode(key, StoreTime::from_micros(u64::from_be_bytes(*time)), &value.slice(TIME_LEN..))

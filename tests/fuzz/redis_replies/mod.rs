@@ -11,15 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use idempotency_store::record::State;
 use idempotency_store::{
-    Admitted, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Deadline, Fence, FenceKey,
-    FenceStore, Fingerprint, Grant, Holder, Key, Loss, OnAbandoned, Owner, Query, Recorded, RedisStore, Released,
-    Renewed, Store, StoreError, Terms,
+    Admitted, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Completion, Deadline, Fence,
+    FenceKey, FenceStore, Fingerprint, Grant, Holder, Key, Loss, OnAbandoned, Owner, Query, Recorded, RedisStore,
+    Released, Renewed, Store, StoreError, Terms,
 };
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
 
 use crate::draw::Draw;
-use server::{Script, serve};
+use server::{Script, Skill, serve};
 
 const KEY: Key = Key::new([0xAB; 32]);
 const ATTEMPT: Attempt = Attempt { key: KEY, owner: Owner::new([0x0F; 16]), fingerprint: Fingerprint::new([0xC7; 32]) };
@@ -41,9 +41,14 @@ pub(crate) fn target(input: &[u8]) {
         let listener = UnixListener::from_std(listener.try_clone().expect("a second handle")).expect("a listener");
         let script = Arc::new(Script::default());
         tokio::spawn(serve(listener, Arc::clone(&script)));
-        let store = RedisStore::connect(&format!("unix://{}", path.display())).await.expect("a proper greeting");
         let mut draw = Draw::from(input);
-        let verb = draw.below(10);
+        let verb = draw.below(11);
+        script.master(match verb {
+            9 => Skill::Compares,
+            10 => Skill::Renames,
+            _ => Skill::None,
+        });
+        let store = RedisStore::connect(&format!("unix://{}", path.display())).await.expect("a proper greeting");
         script.say((0..draw.below(8)).map(|_| reply::draw(&mut draw, &store)));
         ask(verb, &store, &script).await;
     });
@@ -64,9 +69,8 @@ async fn ask(verb: usize, store: &RedisStore, script: &Script) {
             Ok(Renewed::Lost(loss)) => lost(&loss, script),
             Err(_) => {}
         },
-        3 => {
-            completed(store.complete(&grant, &Answer::Kept(Bytes::from_static(b"mine")).into(), deadline).await, script);
-        }
+        3 => completed(store.complete(&grant, &answer(4), deadline).await, script),
+        9 | 10 => completed(store.complete(&grant, &answer(5000), deadline).await, script),
         4 => {
             if let Ok(Released::Lost(loss)) = store.release(&ATTEMPT, None, deadline).await {
                 lost(&loss, script);
@@ -79,12 +83,7 @@ async fn ask(verb: usize, store: &RedisStore, script: &Script) {
         },
         6 => inspected(store, script, deadline).await,
         7 => listed(store, script, deadline).await,
-        8 => admitted(store, script, deadline).await,
-        // So large that it is staged.
-        _ => {
-            let large = Answer::Kept(Bytes::from_static(&[b'm'; 4096]));
-            completed(store.complete(&grant, &large.into(), deadline).await, script);
-        }
+        _ => admitted(store, script, deadline).await,
     }
 }
 
@@ -113,8 +112,14 @@ fn claimed(reply: Result<Claimed, StoreError>, script: &Script) {
     }
 }
 
+fn answer(size: usize) -> Completion {
+    Answer::Kept(Bytes::from(vec![b'm'; size])).into()
+}
+
 fn completed(reply: Result<Recorded, StoreError>, script: &Script) {
     match reply {
+        // What compares says no more than this.
+        Ok(Recorded::Recorded) if script.skill() == Skill::Compares && script.said().1.starts_with(b"+OK\r\n") => {}
         Ok(Recorded::Recorded | Recorded::Recreated) => recorded(script),
         Ok(Recorded::Lost(loss)) => lost(&loss, script),
         Err(_) => {}

@@ -19,6 +19,18 @@ struct Said {
     to_say: VecDeque<Vec<u8>>,
     bytes: Vec<u8>,
     commands: usize,
+    skill: Skill,
+}
+
+/// How it lets the answer of a completion be recorded, beside the script that carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Skill {
+    #[default]
+    None,
+    /// By `SET` with `IFEQ`.
+    Compares,
+    /// By a script that renames.
+    Renames,
 }
 
 impl Script {
@@ -26,6 +38,16 @@ impl Script {
     pub(super) fn say(&self, replies: impl IntoIterator<Item = Vec<u8>>) {
         let replies: Vec<_> = replies.into_iter().collect();
         self.0.lock().unwrap().to_say.extend(replies);
+    }
+
+    /// It greets as a server that can do this.
+    pub(super) fn master(&self, skill: Skill) {
+        self.0.lock().unwrap().skill = skill;
+    }
+
+    /// What it can do.
+    pub(super) fn skill(&self) -> Skill {
+        self.0.lock().unwrap().skill
     }
 
     /// How many commands were answered, and all that was answered to them.
@@ -56,7 +78,7 @@ async fn answer(mut stream: UnixStream, script: Arc<Script>) {
     loop {
         while let Some(end) = boundary.end(&read).expect("a client that speaks RESP") {
             let command = Command::read(read.drain(..end).collect::<Bytes>()).expect("a command");
-            let Some(reply) = greeting.reply(&command).or_else(|| script.next()) else { return };
+            let Some(reply) = greeting.reply(&command, &script).or_else(|| script.next()) else { return };
             // Or the client would wait for the rest, or for the reply after what came unasked.
             let is_reply = !is_push(&reply) && matches!(Boundary::default().end(&reply), Ok(Some(_)));
             if stream.write_all(&reply).await.is_err() || !is_reply {
@@ -69,26 +91,33 @@ async fn answer(mut stream: UnixStream, script: Arc<Script>) {
     }
 }
 
-/// The first words on a connection, up to the server's time. The server keeps what is claimed, and records what is staged once.
+/// The first words on a connection, up to the server's time.
 #[derive(Default)]
 struct Greeting {
     is_over: bool,
-    claimed: Option<Bytes>,
-    claims: usize,
-    scripts: usize,
+    sets: usize,
+    renames: usize,
 }
 
 impl Greeting {
-    fn reply(&mut self, command: &Command) -> Option<Vec<u8>> {
+    fn reply(&mut self, command: &Command, script: &Script) -> Option<Vec<u8>> {
         if self.is_over {
             return None;
         }
         Some(match command.name().as_str() {
             "INFO" => bulk(b"redis_version:7.0.15\r\nrole:master\r\n"),
-            "SET" => self.set(command),
-            "EVALSHA" => {
-                self.scripts += 1;
-                if self.scripts == 1 { b":1\r\n".to_vec() } else { b":0\r\n".to_vec() }
+            "SET" => {
+                self.sets += 1;
+                match (self.sets, command.arguments(), script.skill()) {
+                    (1, ..) | (4, _, Skill::Compares) => b"$-1\r\n".to_vec(),
+                    (2, [_, record, ..], _) => bulk(record),
+                    (3, _, Skill::Compares) => b"+OK\r\n".to_vec(),
+                    _ => b"-ERR syntax error\r\n".to_vec(),
+                }
+            }
+            "EVALSHA" if script.skill() == Skill::Renames => {
+                self.renames += 1;
+                if self.renames == 1 { b":1\r\n".to_vec() } else { b":0\r\n".to_vec() }
             }
             "TIME" => {
                 self.is_over = true;
@@ -96,19 +125,6 @@ impl Greeting {
             }
             _ => b"+OK\r\n".to_vec(),
         })
-    }
-
-    /// The first claims, the second finds it, and more are stages.
-    fn set(&mut self, command: &Command) -> Vec<u8> {
-        self.claims += 1;
-        match (&self.claimed, self.claims) {
-            (Some(claimed), 2) => bulk(claimed),
-            (Some(_), _) => b"+OK\r\n".to_vec(),
-            (None, _) => {
-                self.claimed = command.arguments().get(1).cloned();
-                b"$-1\r\n".to_vec()
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::order::draw_size;
 use super::run::World;
 use super::{Answer, Fate, History, Lane, Order, Topology, Verdict};
 use crate::let_pass;
@@ -15,11 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// One key, from its first request to its verdict.
 pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
-    let lane = lane(world.plan.topology, dice);
+    let (lane, size) = (lane(world.plan.topology, dice), draw_size(dice));
+    let life = (key, lane, size);
     let (mut history, mut fates) = (History::default(), Vec::new());
     let volley: Vec<_> = (0..together(lane, dice))
         .map(|number| {
-            let (order, wait) = (order(world, key, lane, dice), stagger(number, dice));
+            let (order, wait) = (order(world, life, dice), stagger(number, dice));
             fates.extend(order.fate.name());
             let asked = ask(world, order, dice);
             async move {
@@ -43,14 +45,14 @@ pub(super) async fn live(world: &World, key: u64, dice: &mut StdRng) {
         let patience = Instant::now() + PATIENCE;
         while !settled && Instant::now() < patience {
             let_pass(Duration::from_millis(dice.random_range(10..120))).await;
-            let order = order(world, key, lane, dice);
+            let order = order(world, life, dice);
             fates.extend(order.fate.name());
             let answer = ask(world, order, dice).await;
             settled = answer.is_final();
             history.add(answer);
         }
     }
-    let verdict = judge(world, key, lane, &history);
+    let verdict = judge(world, life, &history);
     if let [fate] = fates[..] {
         world.tally.became((lane.name(), fate, verdict.name()));
     }
@@ -82,10 +84,10 @@ fn stagger(number: usize, dice: &mut StdRng) -> Duration {
     Duration::from_millis(dice.random_range(millis))
 }
 
-fn order(world: &World, key: u64, lane: Lane, dice: &mut StdRng) -> Order {
+fn order(world: &World, (key, lane, size): (u64, Lane, usize), dice: &mut StdRng) -> Order {
     // Whose answer is kept shows only where an owner is overtaken.
     let odds = if lane == Lane::Own { (world.plan.fates * 4.0).min(1.0) } else { world.plan.fates };
-    Order { key, lane, fate: Fate::draw(dice, odds) }
+    Order { key, lane, fate: Fate::draw(dice, odds), size }
 }
 
 /// Where completions may be lost, a run again must be able to answer as the one before it did.
@@ -107,8 +109,11 @@ fn later(dice: &mut StdRng) -> Duration {
     Duration::from_millis(dice.random_range(millis))
 }
 
-fn judge(world: &World, key: u64, lane: Lane, history: &History) -> Verdict {
+fn judge(world: &World, (key, lane, size): (u64, Lane, usize), history: &History) -> Verdict {
     world.tally.saw("keys");
+    if size > 0 {
+        world.tally.saw("keys with a large answer");
+    }
     let balance = world.ledger.balance(key);
     let verdict = history.verdict(lane, balance);
     world.tally.saw(verdict.name());

@@ -127,4 +127,12 @@ pub struct Order {
     pub lane: Lane,
     /// What befalls its owner.
     pub fate: Fate,
+    /// How many bytes its handler answers at least: the same for all requests of a key.
+    pub size: usize,
+}
+
+/// How many bytes a handler answers: one in four is of a size that a store may record in another way, up to one that does not
+/// fit into a packet.
+pub(super) fn draw_size(dice: &mut StdRng) -> usize {
+    if dice.random_bool(0.25) { dice.random_range(1024..40_000) } else { 0 }
 }

@@ -210,7 +210,7 @@ async fn handle(
 ) -> Response<Full<Bytes>> {
     let told = request.extensions().get::<Told>().expect("the harness's own request");
     let idempotency = request.extensions().get::<Idempotency>().expect("a protected request");
-    let (owner, Order { key, lane, fate }) = (idempotency.lease().owner, told.order);
+    let (owner, Order { key, lane, fate, size }) = (idempotency.lease().owner, told.order);
     told.is_owner.store(true, Ordering::SeqCst);
     match fate {
         Fate::Dies(CrashPoint::AfterClaim | CrashPoint::BeforeEffect) => deaths.now(owner).await,
@@ -233,7 +233,9 @@ async fn handle(
         _ => {}
     }
     let answers = if lane == Lane::Own { mine } else { first };
-    Response::new(Full::from(format!("{key}:{answers:016x}")))
+    let word = format!("{key}:{answers:016x}");
+    // Repeated, so that an answer that is put together from two differs from both.
+    Response::new(Full::from(word.repeat(1 + size / word.len())))
 }
 
 fn declined() -> Response<Full<Bytes>> {
