@@ -47,7 +47,7 @@ pub(super) struct Link {
     failures: AtomicU64,
     /// Whether somebody is looking after where the server is.
     looking: AtomicBool,
-    degraded: Degraded,
+    degraded: Arc<Degraded>,
 }
 
 /// A line that was greeted.
@@ -87,7 +87,7 @@ impl Link {
             generations: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             looking: AtomicBool::new(false),
-            degraded: Degraded::default(),
+            degraded: Arc::default(),
         })
     }
 
@@ -196,14 +196,14 @@ impl Link {
         let mut connection = connection(&client, Some(IN_FLIGHT)).await?;
         let greeted = greet(&mut connection, shared, found.owns.as_ref()).await?;
         self.clock.calibrate(greeted.time);
-        shared.note(greeted.role);
+        shared.note(greeted.role, found.is_agreed);
         let waits = shared.wait();
         let lane = match waits {
             None => None,
             Some(wait) => {
                 let mut claims = self::connection(&client, None).await?;
                 greet_lane(&mut claims, shared, found.owns.as_ref(), wait).await?;
-                Some(Lane::open(claims, wait, shared.config.replication_timeout))
+                Some(Lane::open(claims, wait, shared.config.replication_timeout, Arc::clone(&self.degraded)))
             }
         };
         Ok(Live { line: Line::new(connection, lane), generation: 0, found, waits })
@@ -274,7 +274,7 @@ impl Link {
     async fn look_at_role(&self, live: &Live) {
         let mut connection = live.line.connection.clone();
         if let Ok(Ok(role)) = timeout(CALIBRATION, Role::of(&mut connection)).await {
-            self.shared.note(role);
+            self.shared.note(role, true);
         }
     }
 
