@@ -15,7 +15,7 @@ use super::line::Via;
 use super::transact::{NotDurable, Wants, millis};
 use super::value::life;
 use super::{NAME, Nonsense, OnUnreplicated, RedisStore, value};
-use crate::record::{self, Record, State};
+use crate::record::{self, Record, State, Transition};
 use crate::{
     Claim, Claimed, Deadline, DeadlinePassed, ErrorKind, Fence, Grant, Owner, Released, Store, StoreError, StoreTime,
 };
@@ -120,13 +120,14 @@ impl RedisStore {
         }
     }
 
-    /// What a claim gets that needs no write; `None` if it needs one.
+    /// What a claim gets that needs no write of its own; `None` if it needs one. An expiry that was lost is set again.
     async fn look_first(&self, claim: &Claim, deadline: Deadline) -> Result<Option<Claimed>, StoreError> {
-        let key = &claim.attempt.key;
-        let snapshot = self.snapshot(key, deadline).await?;
-        let seen = snapshot.read(key).map_err(|error| StoreError::corrupt(NAME, error))?;
-        let transition = record::claim(seen.record.as_ref(), snapshot.now, claim);
-        Ok(transition.write.is_none().then_some(transition.reply))
+        let look = |current: Option<&Record>, now| Transition { write: None, reply: known(current, now, claim) };
+        match self.note(&claim.attempt.key, deadline, look).await {
+            // The server does not take the expiry, so it is asked as servers are that refuse to write.
+            Err(error) if error.kind() == ErrorKind::NotApplied => Ok(None),
+            looked => looked,
+        }
     }
 
     /// A server that refuses to write can still be read: what is completed is replayed, and everything that would need a
@@ -137,8 +138,16 @@ impl RedisStore {
         refusal: RedisError,
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
-        self.look_first(claim, deadline).await?.ok_or_else(|| sort(refusal))
+        let snapshot = self.snapshot(&claim.attempt.key, deadline).await?;
+        let seen = snapshot.read(&claim.attempt.key).map_err(|error| StoreError::corrupt(NAME, error))?;
+        known(seen.record.as_ref(), snapshot.now, claim).ok_or_else(|| sort(refusal))
     }
+}
+
+/// What a claim gets, if that needs no write.
+fn known(current: Option<&Record>, now: StoreTime, claim: &Claim) -> Option<Claimed> {
+    let transition = record::claim(current, now, claim);
+    transition.write.is_none().then_some(transition.reply)
 }
 
 /// The fences that were proposed by claims whose outcome is unknown, so that the claim is re-sent as it was.

@@ -48,7 +48,7 @@ impl Counts {
     }
 }
 
-/// Whether the last grant of a server was not acknowledged as it had to be. Said when it changes.
+/// Whether the last write that a server was to acknowledge was not, as far as it had to be. Said when it changes.
 #[derive(Debug, Default)]
 pub(super) struct Degraded(AtomicBool);
 

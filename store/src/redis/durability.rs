@@ -22,7 +22,8 @@ pub enum Durability {
     /// from then on, so that an outage of all replicas refuses claims instead of silently granting what would be lost.
     ///
     /// Replicas are looked for when a connection is made and every five seconds after. A server that gets its first one counts
-    /// as alone until then; from then on claims are refused until it has been copied to.
+    /// as alone until then; from then on claims are refused until it has been copied to. A master that less than half of the
+    /// Sentinels name may have been cut off with them, so there a replica is expected, too.
     #[default]
     Auto,
     /// So many replicas have it, in every case. With the number of all replicas, the one that is promoted is among them.

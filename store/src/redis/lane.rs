@@ -13,6 +13,7 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use super::counts::Degraded;
 use super::durability::Wait;
 use super::line::Sent;
 
@@ -45,9 +46,14 @@ struct Job {
 
 impl Lane {
     /// Opens the lane on a connection that nobody else has, on the current runtime.
-    pub(super) fn open(connection: MultiplexedConnection, wait: Wait, timeout: Duration) -> Self {
+    pub(super) fn open(
+        connection: MultiplexedConnection,
+        wait: Wait,
+        timeout: Duration,
+        degraded: Arc<Degraded>,
+    ) -> Self {
         let (jobs, arriving) = mpsc::channel(WAITING);
-        let running = tokio::spawn(run(connection, arriving, wait, timeout)).abort_handle();
+        let running = tokio::spawn(run(connection, arriving, (wait, wait.command(timeout)), degraded)).abort_handle();
         Self(Arc::new(Open { jobs, running }))
     }
 
@@ -86,20 +92,29 @@ fn gone() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()
 }
 
-async fn run(connection: MultiplexedConnection, mut jobs: mpsc::Receiver<Job>, wait: Wait, timeout: Duration) {
-    let wait = (wait, wait.command(timeout));
+async fn run(
+    connection: MultiplexedConnection,
+    mut jobs: mpsc::Receiver<Job>,
+    wait: (Wait, Cmd),
+    degraded: Arc<Degraded>,
+) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         // Whoever has left would not hear of a grant.
         batch.retain(|job| !job.reply.is_closed());
-        if !batch.is_empty() && pass(&connection, std::mem::take(&mut batch), &wait).await.is_err() {
+        if !batch.is_empty() && pass(&connection, std::mem::take(&mut batch), &wait, &degraded).await.is_err() {
             return;
         }
     }
 }
 
 /// Sends one batch and its `WAIT`. Who wrote nothing has the reply at once; the others when it was acknowledged or not.
-async fn pass(connection: &MultiplexedConnection, batch: Vec<Job>, wait: &(Wait, Cmd)) -> Result<(), ()> {
+async fn pass(
+    connection: &MultiplexedConnection,
+    batch: Vec<Job>,
+    wait: &(Wait, Cmd),
+    degraded: &Degraded,
+) -> Result<(), ()> {
     let mut pipeline = Pipeline::with_capacity(batch.len());
     for job in &batch {
         if job.asking {
@@ -120,6 +135,11 @@ async fn pass(connection: &MultiplexedConnection, batch: Vec<Job>, wait: &(Wait,
     let (granted, acknowledged) = tokio::join!(biased; written, rear.send_packed_command(&wait.1));
     let granted = granted?;
     let is_acknowledged = acknowledged.as_ref().is_ok_and(|reply| wait.0.is_reached(reply));
+    // A batch without a grant has nobody else to tell that its WAIT was in vain, and held up the next one. One that was not
+    // says nothing: it may have had nothing to wait for.
+    if granted.is_empty() && acknowledged.is_ok() && !is_acknowledged {
+        degraded.note(true);
+    }
     for (reply, value) in granted {
         let _ = reply.send(Ok(Sent { reply: Ok(value), acknowledged: Some(is_acknowledged) }));
     }

@@ -44,7 +44,7 @@ pub(super) struct Link {
     failures: AtomicU64,
     /// Whether somebody is looking after where the server is.
     pub(super) looking: AtomicBool,
-    degraded: Degraded,
+    degraded: Arc<Degraded>,
 }
 
 /// A line that was greeted.
@@ -84,7 +84,7 @@ impl Link {
             generations: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             looking: AtomicBool::new(false),
-            degraded: Degraded::default(),
+            degraded: Arc::default(),
         })
     }
 
@@ -193,14 +193,14 @@ impl Link {
         let mut connection = connection(&client, Some(IN_FLIGHT)).await?;
         let greeted = greet(&mut connection, shared, found.owns.as_ref()).await?;
         self.clock.calibrate(greeted.time);
-        shared.note(greeted.role);
+        shared.note(greeted.role, found.is_agreed);
         let waits = shared.wait();
         let lane = match waits {
             None => None,
             Some(wait) => {
                 let mut claims = self::connection(&client, None).await?;
                 greet_lane(&mut claims, shared, found.owns.as_ref(), wait).await?;
-                Some(Lane::open(claims, wait, shared.config.replication_timeout))
+                Some(Lane::open(claims, wait, shared.config.replication_timeout, Arc::clone(&self.degraded)))
             }
         };
         Ok(Live { line: Line::new(connection, lane, greeted.way), generation: 0, found, waits })

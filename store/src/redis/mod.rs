@@ -246,9 +246,10 @@ impl Shared {
         self.config.durability.wait(self.expects_replicas.load(Ordering::Acquire))
     }
 
-    /// A server has said what it is. A replica that was seen is expected from then on, at every server.
-    fn note(&self, role: Role) {
-        if matches!(role, Role::Master { replicas: 1.. }) {
+    /// A server has said what it is. A replica that was seen is expected from then on, at every server; and so is one where a
+    /// master has none that may have been cut off from them.
+    fn note(&self, role: Role, is_agreed: bool) {
+        if matches!(role, Role::Master { replicas: 1.. }) || !is_agreed {
             self.expects_replicas.store(true, Ordering::Release);
         }
     }

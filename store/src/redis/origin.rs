@@ -28,6 +28,8 @@ pub(super) struct Found {
     pub(super) info: ConnectionInfo,
     /// The slots that it serves, in a Cluster.
     pub(super) owns: Option<SlotRanges>,
+    /// Whether enough agree that it is there. Otherwise it may have been cut off together with who named it.
+    pub(super) is_agreed: bool,
 }
 
 impl Origin {
@@ -39,11 +41,11 @@ impl Origin {
     /// Finds the server. Asking all Sentinels takes this long at most.
     pub(super) async fn find(&self, config: &RedisConfig, within: Duration) -> Result<Found, RedisConnectError> {
         match self {
-            Self::At(info) => Ok(Found { info: info.clone(), owns: None }),
-            Self::Sentinels(sentinels) => sentinels.master(config, within).await.map(|info| Found { info, owns: None }),
+            Self::At(info) => Ok(Found { info: info.clone(), owns: None, is_agreed: true }),
+            Self::Sentinels(sentinels) => sentinels.master(config, within).await,
             Self::Node { info, address, map } => {
                 let owns = map.lock().unwrap_or_else(PoisonError::into_inner).served_by(address);
-                Ok(Found { info: info.clone(), owns: Some(owns) })
+                Ok(Found { info: info.clone(), owns: Some(owns), is_agreed: true })
             }
         }
     }
@@ -52,7 +54,7 @@ impl Origin {
 impl Sentinels {
     /// Asks all Sentinels at once, and believes the one with the newest configuration: one that was cut off with an old master
     /// goes on naming it. Whether the server is a master indeed is for its greeting to find out.
-    async fn master(&self, config: &RedisConfig, within: Duration) -> Result<ConnectionInfo, RedisConnectError> {
+    async fn master(&self, config: &RedisConfig, within: Duration) -> Result<Found, RedisConnectError> {
         let mut asking = JoinSet::new();
         for sentinel in &self.addresses {
             let (config, sentinel, name) = (config.clone(), sentinel.clone(), self.master.clone());
@@ -62,7 +64,8 @@ impl Sentinels {
         let (mut newest, mut knows_none, mut why) = (None::<Named>, false, None);
         let mut naming = 0;
         // More than half that name one are enough, as they are to fail over: one that hangs is not waited for.
-        while naming * 2 <= self.addresses.len()
+        let is_majority = |naming: usize| naming * 2 > self.addresses.len();
+        while !is_majority(naming)
             && let Ok(Some(said)) = timeout_at(until, asking.join_next()).await
         {
             match said {
@@ -77,7 +80,9 @@ impl Sentinels {
             }
         }
         match newest {
-            Some(Named { address: (host, port), .. }) => Ok(like(&self.like, &host, port)),
+            Some(Named { address: (host, port), .. }) => {
+                Ok(Found { info: like(&self.like, &host, port), owns: None, is_agreed: is_majority(naming) })
+            }
             None if knows_none => Err(RedisConnectError::Master { name: self.master.to_string() }),
             None => {
                 let hung = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));

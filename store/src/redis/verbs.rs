@@ -134,7 +134,7 @@ impl RedisStore {
     }
 
     /// A transition of something that has happened, and waits for nobody but the master.
-    async fn note<R>(
+    pub(super) async fn note<R>(
         &self,
         key: &Key,
         deadline: Deadline,

@@ -71,7 +71,7 @@ impl Link {
     async fn look_at_role(&self, live: &Live) {
         let mut connection = live.line.connection.clone();
         if let Ok(Ok(role)) = timeout(CALIBRATION, Role::of(&mut connection)).await {
-            self.shared.note(role);
+            self.shared.note(role, true);
         }
     }
 }
