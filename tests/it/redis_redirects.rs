@@ -82,13 +82,11 @@ async fn nodes_that_redirect_to_each_other_are_given_time_to_agree() {
     one.line.set(claims, moved(&name, &other).await);
     other.line.set(claims, moved(&name, &one).await);
     let agreed = async {
-        let_pass(Duration::from_millis(300)).await;
-        one.line.heal();
+        let_pass(Duration::from_secs(2)).await;
         other.line.heal();
     };
-    let (grant, ()) = tokio::join!(async { acquire(&store, &claim(1)).await }, agreed);
-    assert_eq!(claimed([&one, &other]).await.iter().sum::<usize>(), 1);
-    assert_eq!(store.renew(&grant, soon()).await.expect("it is served"), Renewed::Held);
+    tokio::join!(async { acquire(&store, &claim(1)).await }, agreed);
+    assert_eq!(claimed([&one, &other]).await, [0, 1]);
 }
 
 /// If they never do, the deadline ends it, and nothing has been carried out.
