@@ -82,6 +82,9 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
 
 /// Server-sent events and upgraded connections.
 fn is_stream(parts: &Parts) -> bool {
-    let essence = |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream");
+    const STREAM: &[u8] = b"text/event-stream";
+    let essence = |value: &HeaderValue| {
+        value.as_bytes().get(..STREAM.len()).is_some_and(|essence| essence.eq_ignore_ascii_case(STREAM))
+    };
     parts.status == StatusCode::SWITCHING_PROTOCOLS || parts.headers.get(header::CONTENT_TYPE).is_some_and(essence)
 }

@@ -113,7 +113,9 @@ impl<Inner, S: Store> Execution<Inner, S> {
         };
         let settings = Arc::clone(&self.settings);
         let (reply, answered) = oneshot::channel();
-        tokio::spawn(self.run_to_end::<B, RB>(keyed, attempt, reply).in_current_span());
+        // Boxed, because spawning moves a future seven times, and this one has some thousand bytes: an allocation saves 5,000
+        // instructions.
+        tokio::spawn(Box::pin(self.run_to_end::<B, RB>(keyed, attempt, reply).in_current_span()));
         // Without a reply the runtime is going down, or the handler's drop panicked: nobody knows what was executed.
         answered.await.unwrap_or_else(|_| Ok(rejected(&settings, Rejection::indeterminate())))
     }

@@ -111,7 +111,8 @@ impl AllowList {
 /// Takes out the fields that are this layer's to say; a proxied answer may bring them from elsewhere.
 pub(crate) fn strip_own(headers: &mut HeaderMap) {
     let own = [IDEMPOTENT_REPLAYED, IDEMPOTENCY_RECORDED_AT, IDEMPOTENCY_STATUS];
-    if own.iter().any(|name| headers.contains_key(name)) {
+    // Most answers have a few fields, so looking at each is less work than hashing three names.
+    if headers.keys().any(|name| own.contains(name)) {
         *headers = select(headers, |name| !own.contains(name));
     }
 }

@@ -169,17 +169,50 @@ impl fmt::Debug for ScopeDigest {
 }
 
 /// A keyed digest over fields, each preceded by its length.
-pub(crate) struct Framed(blake3::Hasher);
+pub(crate) struct Framed {
+    digest: blake3::Hasher,
+    staged: [u8; STAGED],
+    len: usize,
+}
+
+/// How many bytes are digested at once. The hasher is made for long input: each update of a few bytes costs it as much as
+/// digesting them, and a digest of a request has a dozen of them. Staging them halves its instructions.
+const STAGED: usize = 512;
 
 impl Framed {
     fn new(key: &[u8; 32]) -> Self {
-        Self(blake3::Hasher::new_keyed(key))
+        Self { digest: blake3::Hasher::new_keyed(key), staged: [0; STAGED], len: 0 }
+    }
+
+    /// Adds bytes as they are.
+    fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        if let Some(room) = self.staged.get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
+            self.len = end;
+            return;
+        }
+        self.flush();
+        match self.staged.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len = bytes.len();
+            }
+            None => {
+                self.digest.update(bytes);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.digest.update(self.staged.get(..self.len).unwrap_or_default());
+        self.len = 0;
     }
 
     /// Adds one field.
     pub(crate) fn field(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
-        self.0.update(bytes);
+        self.bytes(bytes);
     }
 
     /// Adds a field that may be absent, which differs from an empty one.
@@ -192,11 +225,12 @@ impl Framed {
 
     /// Adds a number, for instance of the fields that follow.
     pub(crate) fn count(&mut self, number: usize) {
-        self.0.update(&(number as u64).to_le_bytes());
+        self.bytes(&(number as u64).to_le_bytes());
     }
 
-    fn finish(self) -> [u8; 32] {
-        *self.0.finalize().as_bytes()
+    fn finish(mut self) -> [u8; 32] {
+        self.flush();
+        *self.digest.finalize().as_bytes()
     }
 
     /// The digest of a scope.
@@ -248,6 +282,22 @@ mod tests {
         assert_eq!(charge.len(), 32);
         assert_ne!(charge, secret.downstream_key(&a, "refund"));
         assert_ne!(charge, secret.downstream_key(&b, "charge"));
+    }
+
+    #[test]
+    fn what_is_staged_is_digested_as_if_it_were_not() {
+        for lens in
+            [[0, 0, 0], [1, 8, 300], [200, 300, 20], [503, 1, 504], [504, 512, 505], [600, 3, 70_000], [496, 0, 8]]
+        {
+            let fields = lens.map(|len| vec![u8::try_from(len % 251).expect("a byte"); len]);
+            let mut framed = Framed::new(&[7; 32]);
+            let mut plain = blake3::Hasher::new_keyed(&[7; 32]);
+            for field in &fields {
+                framed.field(field);
+                plain.update(&(field.len() as u64).to_le_bytes()).update(field);
+            }
+            assert_eq!(framed.finish(), *plain.finalize().as_bytes(), "{lens:?}");
+        }
     }
 
     #[test]

@@ -208,6 +208,36 @@ async fn who_waits_in_the_same_process_is_answered_at_once_and_for_one_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ten_thousand_who_wait_cost_one_look_at_a_time_and_one_at_the_end() {
+    const WAITERS: usize = 10_000;
+    let setup = setup();
+    let (here, elsewhere) = (setup.server(), setup.server());
+    let first = setup.run(&here).await;
+    let mut near = setup.wait(&here, WAITERS).await;
+    let mut far = setup.wait(&elsewhere, WAITERS).await;
+    let asked = setup.store.asked();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let looks = setup.store.asked() - asked;
+    assert!((10..=40).contains(&looks), "{looks} looks of two processes in five seconds");
+
+    let (asked, ended) = (setup.store.asked(), tokio::time::Instant::now());
+    setup.end();
+    assert_eq!(first.await.unwrap().body, "run 1");
+    while let Some(answer) = near.join_next().await {
+        assert_replay(&answer.unwrap(), "run 1");
+    }
+    // Time goes on only where all others wait for it: none of them did.
+    assert_eq!(ended.elapsed(), Duration::ZERO, "no timer fired between the completion and the last answer");
+    assert_eq!(setup.store.asked() - asked, 2, "a completion, and one look for all who wait in this process");
+    while let Some(answer) = far.join_next().await {
+        assert_replay(&answer.unwrap(), "run 1");
+    }
+    assert!(ended.elapsed() <= Duration::from_secs(1), "a look later");
+    assert_eq!(setup.store.asked() - asked, 3, "and one look for all who wait in the other");
+    assert_eq!(setup.entries.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_shared_is_not_copied() {
     let setup = setup();
     let server = setup.server();

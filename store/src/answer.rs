@@ -67,6 +67,8 @@ pub struct Completed {
     pub fence: Fence,
     /// When it was recorded, on the store's clock.
     pub recorded_at: StoreTime,
+    /// When it is forgotten, on the same clock.
+    pub expires_at: StoreTime,
 }
 
 /// A short note that an owner leaves for the attempt that may have to take over: at most

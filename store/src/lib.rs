@@ -130,7 +130,8 @@
 //! | `EmbeddedStore` | `kill -9`, loss of power | the tasks of one process, one file | a commit to the disk, shared by those who wait |
 //!
 //! [`BoxStore`] holds any of them, for choosing at run time. An `EncryptedStore`, with the feature `encrypt`, goes in front of any
-//! of them and keeps what they hold from the eyes of those who can read it.
+//! of them and keeps what they hold from the eyes of those who can read it. A `CachedStore`, with the feature `cache`, goes in front
+//! of any of them too, and answers repeated replays without asking them.
 //!
 //! Each has a twin for the other side: a [`FenceStore`] keeps the highest fence per key of those who *call* a service, and
 //! refuses attempts that were superseded. See [`fence_store`].
@@ -143,6 +144,7 @@
 //! | `embedded` | | `EmbeddedStore`, durable, in one file of this host; needs rustc 1.90 and a tokio runtime |
 //! | `redis` | | `RedisStore`, in Redis, which several processes share: one server, behind Sentinels or a Cluster; needs rustc 1.88 and a tokio runtime |
 //! | `encrypt` | | `EncryptedStore`, in front of any of them: answers and checkpoints are sealed |
+//! | `cache` | | `CachedStore`, in front of any of them: replays come from this process's memory for some seconds |
 //! | `conformance` | | the suite of laws, for tests of stores |
 //!
 //! Features add stores; none changes how another behaves. The crate itself needs rustc 1.85.
@@ -232,6 +234,8 @@
 
 mod answer;
 mod boxed;
+#[cfg(feature = "cache")]
+pub mod cached;
 pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -262,6 +266,8 @@ pub use self::redis::{
 };
 pub use answer::{Answer, Checkpoint, CheckpointTooLarge, Completed, Completion};
 pub use boxed::BoxStore;
+#[cfg(feature = "cache")]
+pub use cached::{CachedStore, ReplayTtlError};
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
 #[cfg(feature = "encrypt")]

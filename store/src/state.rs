@@ -94,7 +94,7 @@ impl Record {
     }
 
     pub(crate) fn completed(&self, answer: &Answer) -> Completed {
-        Completed { answer: answer.clone(), fence: self.fence, recorded_at: self.since }
+        Completed { answer: answer.clone(), fence: self.fence, recorded_at: self.since, expires_at: self.expires_at() }
     }
 
     pub(crate) fn grant(&self, attempt: Attempt) -> Grant {

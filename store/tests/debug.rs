@@ -59,7 +59,12 @@ fn answers_and_checkpoints_are_not_shown_wherever_they_are() {
     assert_hides(&Answer::NotKept(HIDDEN.into()));
     assert_hides(&Completion::from(answer()));
     assert_hides(&Resolution::Completed(answer()));
-    let completed = Completed { answer: answer(), fence: Fence::new(1), recorded_at: StoreTime::from_micros(1) };
+    let completed = Completed {
+        answer: answer(),
+        fence: Fence::new(1),
+        recorded_at: StoreTime::from_micros(1),
+        expires_at: StoreTime::from_micros(2),
+    };
     assert_hides(&Claimed::Completed(completed.clone()));
     assert_hides(&Recorded::Lost(Loss::Completed(completed)));
     assert_hides(&Claimed::Acquired { grant: grant(), checkpoint: Some(note()) });

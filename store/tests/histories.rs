@@ -182,6 +182,23 @@ mod encrypted {
     }
 }
 
+#[cfg(all(feature = "cache", feature = "encrypt"))]
+mod cached {
+    use idempotency_store::conformance::{Cached, Encrypted};
+
+    use super::{fixtures, of_one_seed};
+
+    #[test]
+    fn the_cached_memory_store_follows_the_model() {
+        of_one_seed::<Cached<fixtures::Memory>>("cached memory", 100_000);
+    }
+
+    #[test]
+    fn the_encrypted_cached_store_follows_the_model() {
+        of_one_seed::<Encrypted<Cached<fixtures::Memory>>>("encrypted cached", 10_000);
+    }
+}
+
 /// A history that shrinks: fewer steps, and simpler ones.
 fn any_history() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(any::<u64>(), 0..60)

@@ -102,7 +102,11 @@ impl Drop for Running {
             Some(owner) => drop(state.running.remove(&owner)),
             None => state.background -= 1,
         }
+        // Only a shutdown waits, and it closes first.
+        let is_awaited = state.closed;
         drop(state);
-        self.0.changed.notify_waiters();
+        if is_awaited {
+            self.0.changed.notify_waiters();
+        }
     }
 }

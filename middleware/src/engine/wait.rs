@@ -47,6 +47,7 @@ fn until_lapse(entry: &Entry) -> Duration {
 /// it, and says when that is done.
 fn news(entry: Option<Entry>, fingerprint: Fingerprint, is_resolved_here: bool) -> Option<News> {
     let Some(Entry { record, at, .. }) = entry else { return Some(News::Claim) };
+    let expires_at = record.expires_at();
     match (record.standing(at), record.state) {
         (Standing::Indeterminate | Standing::Released, _) if is_resolved_here => None,
         (Standing::Released, _) => Some(News::Claim),
@@ -54,7 +55,7 @@ fn news(entry: Option<Entry>, fingerprint: Fingerprint, is_resolved_here: bool) 
         _ if record.fingerprint != fingerprint => Some(News::Claim),
         (Standing::Indeterminate, _) => Some(News::Abandoned),
         (_, State::Completed(answer)) => {
-            Some(News::Completed(Completed { answer, fence: record.fence, recorded_at: record.since }))
+            Some(News::Completed(Completed { answer, fence: record.fence, recorded_at: record.since, expires_at }))
         }
         _ => None,
     }

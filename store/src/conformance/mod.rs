@@ -63,6 +63,8 @@
 )]
 
 pub mod abandon;
+#[cfg(feature = "cache")]
+mod cached;
 mod case;
 pub mod checkpoint;
 pub mod claim;
@@ -87,6 +89,8 @@ use std::time::Duration;
 
 use crate::{BoxStore, Store};
 
+#[cfg(feature = "cache")]
+pub use cached::Cached;
 #[cfg(feature = "encrypt")]
 pub use encrypted::Encrypted;
 

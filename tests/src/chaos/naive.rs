@@ -10,7 +10,7 @@ use bytes::Bytes;
 use idempotency_store::{
     Abandoned, Answer, Attempt, Checkpoint, Checkpointed, Claim, Claimed, Completed, Completion, Deadline, Entry,
     Erased, Fence, Grant, Indeterminate, Key, Loss, OnAbandoned, Page, Query, Reason, Recorded, Released, Renewed,
-    Resolution, Resolved, Seen, Store, StoreError, StoreTime,
+    Resolution, Resolved, Seen, Store, StoreError, StoreTime, Terms,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Script};
@@ -137,7 +137,9 @@ fn completed(fence: &Bytes, answer: &Bytes) -> Option<Completed> {
     let (kept, bytes) = answer.split_first()?;
     let bytes = Bytes::copy_from_slice(bytes);
     let answer = if *kept == b'k' { Answer::Kept(bytes) } else { Answer::NotKept(bytes) };
-    Some(Completed { answer, fence: Fence::new(number(fence)), recorded_at: StoreTime::from_micros(number(fence)) })
+    let recorded_at = StoreTime::from_micros(number(fence));
+    let expires_at = recorded_at.after(Terms::default().retention());
+    Some(Completed { answer, fence: Fence::new(number(fence)), recorded_at, expires_at })
 }
 
 fn number(text: &Bytes) -> u64 {
