@@ -8,8 +8,10 @@
 //! | [`commands`] | the commands of the Redis store, made by hand |
 
 pub mod commands;
+pub mod goals;
 pub mod handler;
 pub mod load;
+pub mod measure;
 pub mod server;
 
 /// Something that keeps a measurement from being made, said in a sentence.

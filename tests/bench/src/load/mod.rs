@@ -19,6 +19,7 @@ use std::io::{BufRead as _, Write as _, stdin, stdout};
 use clap::Parser as _;
 
 pub use arguments::{Arguments, Keys};
+pub(crate) use report::count;
 pub use report::{Latency, Report};
 
 use crate::Outcome;

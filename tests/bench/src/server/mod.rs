@@ -13,6 +13,7 @@ use axum::serve::ListenerExt as _;
 use clap::{Parser, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::Outcome;
 use crate::handler::{Answers, charge};
@@ -55,9 +56,12 @@ pub struct Arguments {
     /// How many bytes an answer's body has.
     #[arg(long, default_value_t = 200)]
     answer: usize,
+    /// Serve until standard input is closed, too: then no server outlives whoever started it.
+    #[arg(long)]
+    with_stdin: bool,
 }
 
-/// Serves until SIGTERM. The first line on standard output is the address.
+/// Serves until SIGTERM. The first line on standard output is the address and the number of the process.
 ///
 /// # Errors
 ///
@@ -68,18 +72,34 @@ pub fn main(allocations: fn() -> u64) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
-        let router = router(&arguments).await?.route(ALLOCATIONS, get(move || async move { allocations().to_string() }));
+        let router =
+            router(&arguments).await?.route(ALLOCATIONS, get(move || async move { allocations().to_string() }));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address: SocketAddr = listener.local_addr()?;
-        println!("{address}");
+        println!("{address} {}", std::process::id());
         // Without it an answer in two writes waits for the client's acknowledgement of the first.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         tokio::select! {
             served = axum::serve(listener, router) => served?,
             _ = terminated.recv() => {}
+            () = closed(arguments.with_stdin) => {}
         }
         Ok(())
     })
+}
+
+/// Standard input is at its end, if that is to be looked at.
+async fn closed(is_awaited: bool) {
+    let (ended, end) = oneshot::channel::<()>();
+    if is_awaited {
+        std::thread::spawn(move || {
+            drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+            drop(ended);
+        });
+        drop(end.await);
+    } else {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn router(arguments: &Arguments) -> Outcome<Router> {
