@@ -1,0 +1,72 @@
+//! The benchmarks: `bench goals` measures the table of goals, `bench budget` what must not grow.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
+
+use std::collections::BTreeSet;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use idempotency_bench::Outcome;
+use idempotency_bench::goals::{Effort, Table, measure};
+use idempotency_bench::measure::{Program, RedisServer, Subject, listing};
+use idempotency_bench::server::Kind;
+
+/// What a request costs.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures the table of goals, prints it, and keeps it in `target/bench/goals.json`.
+    Goals {
+        /// Alternating pairs of each comparison.
+        #[arg(long, default_value_t = 3)]
+        pairs: usize,
+        /// How long each half of a pair takes, in seconds.
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// Only these rows, such as `1,5`.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<u8>,
+    },
+    /// Prints the table that was kept.
+    Show,
+    /// Lists where the instructions of a request go, by callgrind.
+    Profile {
+        /// Which request.
+        request: Request,
+        /// Which server.
+        #[arg(long, default_value = "redis")]
+        kind: Kind,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Request {
+    First,
+    Replay,
+    Keyless,
+}
+
+fn main() -> Outcome {
+    match Arguments::parse().command {
+        Command::Goals { pairs, seconds, only } => {
+            let effort = Effort { pairs, seconds, requests: 5_000, only: BTreeSet::from_iter(only) };
+            let table = measure(effort, |number| eprintln!("measuring row {number}"))?;
+            table.save()?;
+            println!("{table}");
+        }
+        Command::Show => println!("{}", Table::load()?),
+        Command::Profile { request, kind } => {
+            let subject = match request {
+                Request::First => Subject::first(kind),
+                Request::Replay => Subject::replay(kind),
+                Request::Keyless => Subject::keyless(kind),
+            };
+            print!("{}", listing(&subject, &RedisServer::start(Program::System, &[])?, 5_000)?);
+        }
+    }
+    Ok(())
+}

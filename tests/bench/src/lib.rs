@@ -1,0 +1,21 @@
+//! What a request costs: the servers that are compared, the load that is put on them, and the table of goals.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`handler`] | the one handler and the one answer of all servers |
+//! | [`server`] | bare, with an empty layer, with the Redis commands by hand, behind the middleware on each store |
+//! | [`load`] | the load generator: closed and open loop |
+//! | [`commands`] | the commands of the Redis store, made by hand |
+
+pub mod commands;
+pub mod goals;
+pub mod handler;
+pub mod load;
+pub mod measure;
+pub mod server;
+
+/// Something that keeps a measurement from being made, said in a sentence.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What comes of something that may fail.
+pub type Outcome<T = ()> = Result<T, Failure>;
