@@ -29,7 +29,7 @@ impl RedisStore {
         let owner = claim.attempt.owner;
         let name = self.name_of(&claim.attempt.key);
         let (link, live) = self.0.topology.live(&name, deadline).await?;
-        if link.clock.has_gap() && !link.calibrate(&live, CLOCK_READ.min(deadline.remaining())).await {
+        if link.clock.has_gap() && !Box::pin(link.calibrate(&live, CLOCK_READ.min(deadline.remaining()))).await {
             return Err(StoreError::not_applied(NAME, DeadlinePassed));
         }
         let first = self.first_record(claim, link.clock.now());
@@ -59,7 +59,7 @@ impl RedisStore {
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
         // While claims are not acknowledged, what needs no write does not wait behind those that do.
-        if is_degraded && let Some(known) = self.look_first(claim, deadline).await? {
+        if is_degraded && let Some(known) = Box::pin(self.look_first(claim, deadline)).await? {
             return Ok(known);
         }
         let (record, life) = (value::write(&claim.attempt.key, first), millis(life(first)));
@@ -72,23 +72,23 @@ impl RedisStore {
                 let grant = first.grant(claim.attempt);
                 self.granted(Claimed::Acquired { grant, checkpoint: None }, is_acknowledged, deadline).await
             }
-            Ok(Value::BulkString(stood)) => self.look(claim, &Bytes::from(stood), deadline).await,
+            Ok(Value::BulkString(stood)) => self.look(claim, Bytes::from(stood), deadline).await,
             Ok(_) => Err(StoreError::unknown(NAME, Nonsense)),
-            Err(error) if refuses_writes(&error) => self.look_without_writing(claim, error, deadline).await,
+            Err(error) if refuses_writes(&error) => Box::pin(self.look_without_writing(claim, error, deadline)).await,
             Err(error) => Err(sort(error)),
         }
     }
 
     /// What stands at the key decides at once where its age does not matter; otherwise the server's clock is asked.
-    async fn look(&self, claim: &Claim, stood: &Bytes, deadline: Deadline) -> Result<Claimed, StoreError> {
+    async fn look(&self, claim: &Claim, stood: Bytes, deadline: Deadline) -> Result<Claimed, StoreError> {
         let key = &claim.attempt.key;
-        let record = value::read(key, stood).map_err(|error| StoreError::corrupt(NAME, error))?;
+        let record = value::read(key, &stood).map_err(|error| StoreError::corrupt(NAME, error))?;
         // Its age does not matter, so any time will do: the one at which it was written.
         if let State::Completed(_) = record.state {
             return Ok(record::claim(Some(&record), record.since, claim).reply);
         }
-        let transacted = self.transact(key, Wants::Grant, deadline, |current, now| record::claim(current, now, claim));
-        let (claimed, is_acknowledged) = transacted.await?;
+        let transition = |current: Option<&Record>, now| record::claim(current, now, claim);
+        let (claimed, is_acknowledged) = Box::pin(self.transact(key, Wants::Grant, deadline, transition)).await?;
         self.granted(claimed, is_acknowledged, deadline).await
     }
 
@@ -107,7 +107,7 @@ impl RedisStore {
             self.0.shared.counts.proceeded.up();
             return Ok(claimed);
         }
-        Err(self.give_back(grant, deadline).await)
+        Err(Box::pin(self.give_back(grant, deadline)).await)
     }
 
     /// Whether the key is free again is not known until the store has said so.

@@ -87,7 +87,7 @@ impl Cluster {
     }
 
     /// The line to the node of a slot. One that cannot be reached may have been replaced: the map is asked for again.
-    pub(super) async fn live(&self, slot: u16, deadline: Deadline) -> Result<(Arc<Link>, Live), StoreError> {
+    pub(super) async fn live(&self, slot: u16, deadline: Deadline) -> Result<(Arc<Link>, Arc<Live>), StoreError> {
         let mut pause = Pause::new();
         loop {
             let reached = match self.known(slot) {
@@ -100,7 +100,7 @@ impl Cluster {
                 return Err(error);
             }
             pause.over().await;
-            self.refresh(deadline).await;
+            Box::pin(self.refresh(deadline)).await;
         }
     }
 
@@ -139,7 +139,7 @@ impl Cluster {
         error: &RedisError,
         from: &Live,
         deadline: Deadline,
-    ) -> Result<Option<(Arc<Link>, Live)>, StoreError> {
+    ) -> Result<Option<(Arc<Link>, Arc<Live>)>, StoreError> {
         let Some((node, _)) = redirection(error, from) else { return Ok(None) };
         let link = self.link(&node);
         link.live(deadline, Tries::One).await.map(|live| Some((link, live)))

@@ -72,7 +72,7 @@ impl Way {
     ) -> RedisResult<Option<Value>> {
         match self {
             Self::Comparison => completing.compared(connection).await,
-            Self::Stage if completing.payload().1.len() >= STAGED_FROM => completing.staged(connection).await,
+            Self::Stage if completing.payload().1.len() >= STAGED_FROM => Box::pin(completing.staged(connection)).await,
             Self::Stage | Self::Script => Ok(None),
         }
     }

@@ -138,8 +138,7 @@ impl<'a> Probe<'a> {
         }
         let name = (0..TRIES).find_map(|_| {
             let nonce = Owner::random().ok()?;
-            let name = nonce.as_bytes().iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
-            let name = named(&shared.config.prefix, "probe:", &name);
+            let name = named(&shared.config.prefix, "probe:", nonce.as_bytes());
             owns.is_none_or(|owns| owns.serve(&name)).then_some(name)
         })?;
         let attempt = Attempt { key: Key::new([0; 32]), owner: Owner::NOBODY, fingerprint: Fingerprint::new([0; 32]) };
@@ -152,7 +151,7 @@ impl<'a> Probe<'a> {
     }
 
     fn claim(&self) -> Cmd {
-        self.scripts.claim(&self.name, &[&self.record(), millis(TRIAL).as_bytes()]).command()
+        self.scripts.claim(&self.name, &[&self.record(), millis(TRIAL).as_bytes()]).command().into_owned()
     }
 
     /// Claims the key twice, as every claim is made: the first must find nothing, the second the first's record.

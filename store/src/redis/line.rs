@@ -1,5 +1,7 @@
 //! One connection to a server, with the lane of claims beside it, and what travels on them.
 
+use std::borrow::Cow;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
@@ -60,7 +62,7 @@ impl Line {
         }
         let sent = self.pass(call.command(), via, asking).await?;
         match sent.reply.as_ref().err().filter(|error| is_unknown_script(error)).and_then(|_| call.with_text()) {
-            Some(command) => self.pass(command, via, asking).await,
+            Some(command) => Box::pin(self.pass(Cow::Owned(command), via, asking)).await,
             None => Ok(sent),
         }
     }
@@ -78,12 +80,16 @@ impl Line {
         }
     }
 
-    async fn pass(&self, command: Cmd, via: Via, asking: bool) -> RedisResult<Sent> {
+    async fn pass(&self, command: Cow<'_, Cmd>, via: Via, asking: bool) -> RedisResult<Sent> {
         if let (Via::Lane(grants), Some(lane)) = (via, &self.lane) {
-            return lane.send(command, asking, grants).await;
+            return lane.send(command.into_owned(), asking, grants).await;
         }
         let mut connection = self.connection.clone();
-        let reply = if asking { ask_for(&mut connection, command).await } else { ask(&mut connection, &command).await };
+        let reply = if asking {
+            Box::pin(ask_for(&mut connection, command.into_owned())).await
+        } else {
+            ask(&mut connection, &command).await
+        };
         match reply {
             Err(error) if is_broken(&error) => Err(error),
             reply => Ok(Sent { reply, acknowledged: None }),

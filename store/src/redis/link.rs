@@ -2,6 +2,7 @@
 //! more. Where the server is found is [`Origin`]'s business; which server serves a key is [`topology`](super::topology)'s.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ const SILENT: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) origin: Origin,
-    live: Mutex<Option<Live>>,
+    live: Mutex<Option<Arc<Live>>>,
     /// Held while connecting, so that many verbs make one connection.
     connecting: tokio::sync::Mutex<Pause>,
     pub(super) clock: ServerClock,
@@ -48,7 +49,6 @@ pub(super) struct Link {
 }
 
 /// A line that was greeted.
-#[derive(Clone)]
 pub(super) struct Live {
     pub(super) line: Line,
     pub(super) generation: u64,
@@ -89,14 +89,15 @@ impl Link {
     }
 
     /// The line; a new one if there is none, for which the caller waits until its deadline.
-    pub(super) async fn live(self: &Arc<Self>, deadline: Deadline, tries: Tries) -> Result<Live, StoreError> {
+    pub(super) async fn live(self: &Arc<Self>, deadline: Deadline, tries: Tries) -> Result<Arc<Live>, StoreError> {
         if deadline.is_past() {
             return Err(StoreError::not_applied(NAME, DeadlinePassed));
         }
         if let Some(live) = self.current() {
             return Ok(live);
         }
-        timeout(deadline.remaining(), self.reconnect(deadline, tries))
+        // Rare, and larger than everything that verbs have in hand while they wait.
+        timeout(deadline.remaining(), Box::pin(self.reconnect(deadline, tries)))
             .await
             .unwrap_or_else(|_| Err(StoreError::not_applied(NAME, DeadlinePassed)))
     }
@@ -110,7 +111,8 @@ impl Link {
         asking: bool,
         deadline: Deadline,
     ) -> Result<Sent, StoreError> {
-        self.watched(live, deadline, live.line.send(call, via, asking)).await
+        let sent = pin!(live.line.send(call, via, asking));
+        self.watched(live, deadline, sent).await
     }
 
     /// Waits for something that is asked on this line, by the same rules.
@@ -118,7 +120,7 @@ impl Link {
         &self,
         live: &Live,
         deadline: Deadline,
-        asked: impl Future<Output = redis::RedisResult<T>>,
+        asked: Pin<&mut impl Future<Output = redis::RedisResult<T>>>,
     ) -> Result<T, StoreError> {
         // Somebody else may find out first that the connection is dead.
         let is_given_up = || !self.is_current(live);
@@ -146,7 +148,7 @@ impl Link {
         self.lock().take_if(|current| current.generation == live.generation);
     }
 
-    async fn reconnect(self: &Arc<Self>, deadline: Deadline, tries: Tries) -> Result<Live, StoreError> {
+    async fn reconnect(self: &Arc<Self>, deadline: Deadline, tries: Tries) -> Result<Arc<Live>, StoreError> {
         let before = self.failures.load(Ordering::Acquire);
         let mut pause = self.connecting.lock().await;
         loop {
@@ -176,12 +178,12 @@ impl Link {
     }
 
     /// Connects, at most for this long.
-    pub(super) async fn connect(self: &Arc<Self>, within: Duration) -> Result<Live, RedisConnectError> {
+    pub(super) async fn connect(self: &Arc<Self>, within: Duration) -> Result<Arc<Live>, RedisConnectError> {
         let within = within.min(self.shared.config.connect_timeout);
         let opened = timeout(within, self.open(within)).await.unwrap_or(Err(RedisConnectError::Silent))?;
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let live = Live { generation, ..opened };
-        *self.lock() = Some(live.clone());
+        let live = Arc::new(Live { generation, ..opened });
+        *self.lock() = Some(Arc::clone(&live));
         tokio::spawn(watch(Arc::downgrade(self), generation));
         Ok(live)
     }
@@ -213,7 +215,7 @@ impl Link {
 
     /// The line, if there is one that claims can be sent on as they have to be: a replica that was seen at another node is
     /// expected here, too, from then on, and a line without a lane is of no use any more.
-    pub(super) fn current(&self) -> Option<Live> {
+    pub(super) fn current(&self) -> Option<Arc<Live>> {
         let live = self.lock().clone()?;
         if live.waits == self.shared.wait() && live.line.is_open() {
             return Some(live);
@@ -235,7 +237,7 @@ impl Link {
         self.degraded.note(!is_acknowledged);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Live>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 //! A head is read before and after what goes with it. Where the two differ the record was written in between, and is left
 //! out; to a look a moment later it would be another record anyway.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -138,7 +139,7 @@ impl RedisStore {
         let (link, live) = self.0.topology.live(&name, deadline).await?;
         let mut connection = live.line.connection.clone();
         let asked = async { connection.send_packed_commands(&pipeline, 0, pipeline.len()).await };
-        let mut replies = link.watched(&live, deadline, asked).await?.into_iter();
+        let mut replies = link.watched(&live, deadline, pin!(asked)).await?.into_iter();
         let now = replies.next().ok_or_else(nonsense)?.extract_error().map_err(sort)?;
         let now = from_redis_value(now).ok().and_then(|(seconds, micros)| micros_of(seconds, micros));
         let now = now.ok_or_else(nonsense)?;

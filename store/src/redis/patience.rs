@@ -1,7 +1,7 @@
 //! Deadlines without a timer per command: one coarse tick wakes all that wait.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -52,16 +52,15 @@ impl Patience {
         &self,
         deadline: Deadline,
         is_given_up: impl Fn() -> bool,
-        future: impl Future<Output = T>,
+        mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Impatience> {
         let _waiting = self.shared.enter();
         let mut ticks = self.shared.tick.subscribe();
-        let mut future = pin!(future);
         let mut was_given_up = false;
         loop {
             tokio::select! {
                 biased;
-                output = &mut future => return Ok(output),
+                output = future.as_mut() => return Ok(output),
                 _ = ticks.changed() => {
                     if deadline.is_past() {
                         return Err(DeadlinePassed.into());

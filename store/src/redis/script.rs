@@ -1,6 +1,8 @@
 //! The scripts: each a file, sent by its digest and, where the server does not know it, as its text; or as functions that an
 //! administrator has loaded.
 
+use std::borrow::Cow;
+
 use redis::{Cmd, cmd};
 
 use super::completing::Completing;
@@ -89,8 +91,9 @@ impl Scripts {
         match self.scripting {
             Scripting::Functions => self.claim.call(name, arguments),
             Scripting::Eval => {
-                let mut set = cmd("SET");
-                set.arg(name).arg(arguments[0]).arg("NX").arg("GET").arg("PX").arg(arguments[1]);
+                // Seven arguments, whose bytes are these and those of the words between them.
+                let mut set = Cmd::with_capacity(7, name.len() + arguments[0].len() + 32);
+                set.arg("SET").arg(name).arg(arguments[0]).arg("NX").arg("GET").arg("PX").arg(arguments[1]);
                 Call::Plain(set)
             }
         }
@@ -156,11 +159,11 @@ impl Script {
 
 impl Call<'_> {
     /// What is sent first.
-    pub(super) fn command(&self) -> Cmd {
+    pub(super) fn command(&self) -> Cow<'_, Cmd> {
         match self {
-            Self::Plain(command) => command.clone(),
-            Self::Completion(completing) => completing.command(),
-            Self::Script { script, name, arguments } => script.command(&[name], arguments),
+            Self::Plain(command) => Cow::Borrowed(command),
+            Self::Completion(completing) => Cow::Owned(completing.command()),
+            Self::Script { script, name, arguments } => Cow::Owned(script.command(&[name], arguments)),
         }
     }
 
@@ -175,8 +178,9 @@ impl Call<'_> {
 }
 
 fn invocation(verb: &str, script: &str, names: &[&str], arguments: &[&[u8]]) -> Cmd {
-    let mut command = cmd(verb);
-    command.arg(script).arg(names.len()).arg(names).arg(arguments);
+    let bytes: usize = names.iter().map(|name| name.len()).chain(arguments.iter().map(|argument| argument.len())).sum();
+    let mut command = Cmd::with_capacity(3 + names.len() + arguments.len(), verb.len() + script.len() + bytes + 2);
+    command.arg(verb).arg(script).arg(names.len()).arg(names).arg(arguments);
     command
 }
 

@@ -60,7 +60,7 @@ impl Topology {
     }
 
     /// The way to the server of a record, and the line there.
-    pub(super) async fn live(&self, name: &str, deadline: Deadline) -> Result<(Arc<Link>, Live), StoreError> {
+    pub(super) async fn live(&self, name: &str, deadline: Deadline) -> Result<(Arc<Link>, Arc<Live>), StoreError> {
         match self {
             Self::One(link) | Self::Sentinel(link) => {
                 link.live(deadline, Tries::Many).await.map(|live| (Arc::clone(link), live))
@@ -130,15 +130,15 @@ impl Topology {
                 if pause.outlasts(deadline) {
                     return Ok(sent);
                 }
-                pause.over().await;
+                Box::pin(pause.over()).await;
             }
             match (detour, self) {
                 (Detour::Moved, Self::Cluster(cluster)) => cluster.moved(error, &live),
                 // One that cannot be reached is asked for again where the call came from.
                 (Detour::Ask, Self::Cluster(cluster)) => {
-                    asked = cluster.asked(error, &live, deadline).await.unwrap_or(None);
+                    asked = Box::pin(cluster.asked(error, &live, deadline)).await.unwrap_or(None);
                 }
-                (_, Self::Cluster(cluster)) => cluster.refresh(deadline).await,
+                (_, Self::Cluster(cluster)) => Box::pin(cluster.refresh(deadline)).await,
                 _ => {}
             }
         }
@@ -165,7 +165,7 @@ impl Topology {
     }
 
     /// A write was not acknowledged: the server may have been cut off.
-    fn doubt(&self, link: &Arc<Link>, live: &Live) {
+    fn doubt(&self, link: &Arc<Link>, live: &Arc<Live>) {
         match self {
             Self::One(_) => {}
             Self::Sentinel(_) => link.doubt(live),

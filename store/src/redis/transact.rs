@@ -65,13 +65,12 @@ impl RedisStore {
     pub(super) async fn try_run(
         &self,
         script: &Script,
-        key: &Key,
+        name: &str,
         arguments: &[&[u8]],
         via: Via,
         deadline: Deadline,
     ) -> Result<(bool, bool), StoreError> {
-        let name = self.name_of(key);
-        self.try_call(&name, &script.call(&name, arguments), via, deadline).await
+        self.try_call(name, &script.call(name, arguments), via, deadline).await
     }
 
     /// The same of any call that answers like that.
@@ -147,7 +146,7 @@ impl RedisStore {
         let arguments = [snapshot.value.as_deref().unwrap_or_default(), left.as_bytes(), &value, life.as_bytes()];
         let scripts = &self.0.shared.scripts;
         let script = if wants == Wants::Grant { &scripts.swap } else { &scripts.swap_allow_oom };
-        self.try_run(script, key, &arguments, wants.via(), deadline).await
+        self.try_run(script, &self.name_of(key), &arguments, wants.via(), deadline).await
     }
 }
 

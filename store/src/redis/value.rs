@@ -19,7 +19,8 @@ pub(super) fn write(key: &Key, record: &Record) -> Vec<u8> {
         State::InFlight { .. } => record.fence.get(),
         _ => record.since.as_micros(),
     };
-    let mut value = time.to_be_bytes().to_vec();
+    let mut value = Vec::with_capacity(HEAD_LEN);
+    value.extend(time.to_be_bytes());
     codec::encode_into(key, record, &mut value);
     value
 }

@@ -24,15 +24,16 @@ impl Store for RedisStore {
     async fn renew(&self, grant: &Grant, deadline: Deadline) -> Result<Renewed, StoreError> {
         let key = &grant.attempt.key;
         let owner = grant.attempt.owner;
-        let issued_at = self.issued_at(key, deadline).await?;
+        let name = &self.name_of(key);
+        let issued_at = self.issued_at(name, deadline).await?;
         let arguments = [&value::holder(grant)[..]];
         // What was written again and not acknowledged is written once more, which waits.
         let is_settled = self.0.recreated.fence_of(owner).is_none();
-        if is_settled && self.try_run(&self.0.shared.scripts.renew, key, &arguments, Via::Line, deadline).await?.0 {
+        if is_settled && self.try_run(&self.0.shared.scripts.renew, name, &arguments, Via::Line, deadline).await?.0 {
             return Ok(Renewed::Held);
         }
         let renew = |current: Option<&Record>, now| record::renew(current, now, issued_at, grant);
-        let (renewed, is_acknowledged) = self.transact(key, Wants::Recreation, deadline, renew).await?;
+        let (renewed, is_acknowledged) = Box::pin(self.transact(key, Wants::Recreation, deadline, renew)).await?;
         if renewed == Renewed::Recreated {
             self.0.shared.counts.recreated.up();
         }
@@ -62,15 +63,15 @@ impl Store for RedisStore {
         deadline: Deadline,
     ) -> Result<Recorded, StoreError> {
         let key = &grant.attempt.key;
-        let issued_at = self.issued_at(key, deadline).await?;
         let (name, scripts) = (&self.name_of(key), &self.0.shared.scripts);
+        let issued_at = self.issued_at(name, deadline).await?;
         let completing = Completing { scripts, name, grant, completion, at: issued_at };
         if self.try_call(name, &Call::Completion(completing), Via::Line, deadline).await?.0 {
             return Ok(Recorded::Recorded);
         }
         let complete = |current: Option<&Record>, now| record::complete(current, now, issued_at, grant, completion);
         // The effect has happened: what was written counts, however few have it.
-        let (recorded, _) = self.transact(key, Wants::Recreation, deadline, complete).await?;
+        let (recorded, _) = Box::pin(self.transact(key, Wants::Recreation, deadline, complete)).await?;
         if recorded == Recorded::Recreated {
             self.0.shared.counts.recreated.up();
         }
@@ -127,9 +128,9 @@ impl Store for RedisStore {
 
 impl RedisStore {
     /// When a verb was asked, by the clock of the server that the key lives on, which has been greeted by then.
-    async fn issued_at(&self, key: &Key, deadline: Deadline) -> Result<StoreTime, StoreError> {
+    async fn issued_at(&self, name: &str, deadline: Deadline) -> Result<StoreTime, StoreError> {
         let asked_at = Instant::now();
-        let (link, _) = self.0.topology.live(&self.name_of(key), deadline).await?;
+        let (link, _) = self.0.topology.live(name, deadline).await?;
         Ok(link.clock.before(asked_at.elapsed()))
     }
 
@@ -140,6 +141,36 @@ impl RedisStore {
         deadline: Deadline,
         transition: impl Fn(Option<&Record>, StoreTime) -> record::Transition<R> + Send + Sync,
     ) -> Result<R, StoreError> {
-        self.transact(key, Wants::Note, deadline, transition).await.map(|(reply, _)| reply)
+        Box::pin(self.transact(key, Wants::Note, deadline, transition)).await.map(|(reply, _)| reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How large a future is that nobody has made.
+    fn size_of_future<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    type Asked<'a, T> = (&'a RedisStore, &'a T, Deadline);
+
+    /// Each is moved several times by whoever spawns it, so what is rare is boxed.
+    #[test]
+    fn the_verbs_of_every_request_are_small_futures() {
+        let sizes = [
+            ("claim", size_of_future(|(store, claim, deadline): Asked<Claim>| store.claim(claim, deadline))),
+            (
+                "complete",
+                size_of_future(|(store, (grant, completion), deadline): Asked<(Grant, Completion)>| {
+                    store.complete(grant, completion, deadline)
+                }),
+            ),
+            ("renew", size_of_future(|(store, grant, deadline): Asked<Grant>| store.renew(grant, deadline))),
+        ];
+        for (verb, size) in sizes {
+            assert!(size <= 3072, "{verb}: {size} bytes");
+        }
     }
 }

@@ -48,11 +48,11 @@ impl Link {
 
     /// Looks in the background whether the server still is where it was found, and gives up the line if it is not: a master
     /// that was cut off from its replicas and Sentinels does not know that there is another one.
-    pub(super) fn doubt(self: &Arc<Self>, live: &Live) {
+    pub(super) fn doubt(self: &Arc<Self>, live: &Arc<Live>) {
         if self.origin.is_certain() || self.looking.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (link, live) = (Arc::clone(self), live.clone());
+        let (link, live) = (Arc::clone(self), Arc::clone(live));
         tokio::spawn(async move {
             link.look_after(&live).await;
             link.looking.store(false, Ordering::Release);
