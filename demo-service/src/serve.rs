@@ -65,6 +65,10 @@ pub(crate) struct Args {
     /// of processes shows it. Answers that are in the store already and are not encrypted are refused.
     #[arg(long, env = "DEMO_ENCRYPTION_KEYS", value_name = "KEYS", hide_env_values = true)]
     pub(crate) encryption_keys: Option<Hidden>,
+    /// Serve also answers that are not encrypted: for one retention after encryption was introduced, and no longer. As long
+    /// as it is on, whoever can write to the store can have any answer served. Not used without --encryption-keys.
+    #[arg(long, env = "DEMO_ACCEPT_PLAINTEXT")]
+    pub(crate) accept_plaintext: bool,
     /// What a retry gets when the request before it was interrupted by a crash and nobody knows its outcome: "refuse" tells
     /// it so; "reexecute:N" runs it again, up to N attempts in all, and charges twice unless the bank recognises the
     /// repetition (its --dedup); "resolve" asks the bank what became of it.
@@ -167,7 +171,7 @@ impl Service {
         let named = args.bank.as_deref().map(BankClient::new).transpose()?;
         let (listener, address) = listen::bind(&args.listen).await?;
         let kept = if ring.is_some() { format!("{}, encrypted", args.store) } else { args.store.to_string() };
-        let store = OpenStore::open(&args.store, args.wait_for_store).await?.sealed(ring);
+        let store = OpenStore::open(&args.store, args.wait_for_store).await?.sealed(ring, args.accept_plaintext);
         doctor::admit(&store, &args.declared, args.lease, args.allow_unsafe_store).await?;
         let (client, bank) = match named {
             Some(client) => (client, None),

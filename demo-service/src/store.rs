@@ -149,13 +149,17 @@ impl OpenStore {
         self.redis.as_ref()
     }
 
-    /// The same, and what it keeps of answers encrypted under these keys, if there are any.
-    pub(crate) fn sealed(self, ring: Option<KeyRing>) -> Self {
-        let store = match ring {
-            Some(ring) => BoxStore::new(EncryptedStore::new(self.store, ring)),
-            None => self.store,
-        };
-        Self { store, ..self }
+    /// The same, and what it keeps of answers encrypted under these keys, if there are any. Whether those that are not are
+    /// taken all the same is for `accept_plaintext` to say.
+    pub(crate) fn sealed(self, ring: Option<KeyRing>, accept_plaintext: bool) -> Self {
+        let Some(ring) = ring else { return self };
+        if accept_plaintext {
+            tracing::warn!(
+                "answers that are not encrypted are served; unset --accept-plaintext when a retention has passed"
+            );
+        }
+        let sealed = EncryptedStore::new(self.store, ring).accept_plaintext(accept_plaintext);
+        Self { store: BoxStore::new(sealed), ..self }
     }
 
     /// Closes the file, so that the next process finds it free.

@@ -13,8 +13,8 @@ pub struct Counts {
     /// Answers that reached their client before the store had taken them, marked `Idempotency-Status: unrecorded`. Most are
     /// recorded later.
     pub unrecorded: u64,
-    /// Outcomes that the store was never told: it did not answer for the maximal execution, or too many waited for it. Their
-    /// keys are indeterminate when the lease lapses.
+    /// Outcomes that the store was never told, and keys that were never given back: it did not answer for the maximal execution,
+    /// or too many waited for it. Their keys are indeterminate when the lease lapses.
     pub lost: u64,
     /// Records that the store had forgotten while their request ran, and that were written again. The store lost what it
     /// had acknowledged: other requests may have run twice. Look at how the store is set up.

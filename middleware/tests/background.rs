@@ -89,10 +89,11 @@ async fn answers_that_wait_for_the_store_are_bounded_and_those_too_many_are_coun
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_wait_to_be_given_back_are_bounded() {
+async fn keys_that_wait_to_be_given_back_are_bounded_and_those_too_many_are_counted() {
     let store = Down::new(false);
     let layer = IdempotencyLayer::new(store.clone(), Scope::shared(), secret());
     let answers = flood(&layer).await;
     assert!(answers.iter().all(|answer| answer.problem() == "store-unavailable"));
+    assert_eq!(layer.counts().lost, 100);
     assert_eq!(store.asked_within(Duration::from_secs(60)).await, IN_BACKGROUND);
 }

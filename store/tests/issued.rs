@@ -35,7 +35,7 @@ fn completion() -> Completion {
 fn what_was_issued_within_a_tombstones_life_is_written_again() {
     for (age, is_recreated) in [
         (Duration::ZERO, true),
-        (RELEASED_TOMBSTONE - MICRO, true),
+        (RELEASED_TOMBSTONE.saturating_sub(MICRO), true),
         (RELEASED_TOMBSTONE, false),
         (RELEASED_TOMBSTONE * 2, false),
     ] {

@@ -13,6 +13,7 @@ on_each_store!(
     s55_an_answer_under_a_removed_key_is_refused_and_left_alone,
     an_encrypted_answer_is_replayed_byte_for_byte;
     durable: s55_a_removed_key_raises_an_alarm_until_it_is_back,
+    plain_answers_are_served_while_encryption_is_introduced_and_no_longer,
 );
 
 /// Keys as they are configured.
@@ -97,6 +98,32 @@ async fn s55_a_removed_key_raises_an_alarm_until_it_is_back(backend: impl Backen
 }
 
 /// Everything that a store at this address holds.
+async fn plain_answers_are_served_while_encryption_is_introduced_and_no_longer(backend: impl Backend) {
+    let bank = Bank::start(DEMO).await;
+    let start = || Server::on(DEMO, &backend.served(), bank.url());
+    let sealed = || start().variable("DEMO_ENCRYPTION_KEYS", NEW);
+    let before = start().start().await;
+    let plain = before.pay("order-1").await;
+    assert_eq!(plain.status, StatusCode::CREATED, "{plain:?}");
+    stop(before.process).await;
+
+    let strict = sealed().start().await;
+    strict.pay("order-1").await.expect_rejection(503, "record-corrupt");
+    stop(strict.process).await;
+
+    let lenient = sealed().variable("DEMO_ACCEPT_PLAINTEXT", "true").start().await;
+    assert!(lenient.process.log().contains("answers that are not encrypted are served"), "{}", lenient.process.log());
+    lenient.pay("order-1").await.expect_replay_of(&plain, &[]);
+    let first = lenient.pay("order-2").await;
+    assert_eq!(first.status, StatusCode::CREATED, "{first:?}");
+    stop(lenient.process).await;
+
+    let strict = sealed().start().await;
+    strict.pay("order-2").await.expect_replay_of(&first, &[]);
+    strict.pay("order-1").await.expect_rejection(503, "record-corrupt");
+    assert_eq!(bank.charges().await.len(), 2);
+}
+
 async fn stored(served: &str) -> Vec<u8> {
     if let Some(path) = served.strip_prefix("embedded:") {
         return std::fs::read(Path::new(path)).unwrap();

@@ -71,8 +71,8 @@ fn answer(master: SocketAddr, epoch: u64) -> Vec<u8> {
         "config-epoch".to_owned(),
         epoch.to_string(),
     ];
-    let bulk: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    format!("*{}\r\n{bulk}", words.len()).into_bytes()
+    let bulk = |all: String, word: &String| format!("{all}${}\r\n{word}\r\n", word.len());
+    words.iter().fold(format!("*{}\r\n", words.len()), bulk).into_bytes()
 }
 
 #[tokio::test]

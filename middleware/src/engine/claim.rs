@@ -84,6 +84,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn release_in_background(self: &Arc<Self>, attempt: Attempt, fence: Option<Fence>) {
         let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() else {
             tracing::error!(key = ?attempt.key, "too many outcomes wait for the store; this key is not given back");
+            self.counts.lost.up();
             return;
         };
         let engine = Arc::clone(self);
@@ -94,6 +95,7 @@ impl<S: Store> Engine<S> {
             while let Err(error) = engine.store.release(&attempt, fence, engine.verb_deadline()).await {
                 if give_up.is_past() {
                     tracing::error!(key = ?attempt.key, cause = %Chain(&error), "a key was not given back");
+                    engine.counts.lost.up();
                     break;
                 }
                 tokio::time::sleep(backoff.delay()).await;
