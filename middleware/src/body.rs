@@ -81,14 +81,16 @@ pub(crate) async fn gather_until<B: Body<Data = Bytes>>(
 struct Data {
     first: Bytes,
     more: BytesMut,
+    /// How long the body says that it is, within the limit. The buffer is made for it once instead of growing with each frame.
+    announced: usize,
 }
 
 impl Data {
     /// Cancel safe: what was read is in `self`.
     async fn fill<B: Body<Data = Bytes>>(&mut self, mut body: Pin<&mut B>, limit: usize) -> End<B::Error> {
-        let announced = body.size_hint().lower();
-        if usize::try_from(announced).map_or(true, |announced| announced > limit) {
-            return End::Unfinished;
+        match usize::try_from(body.size_hint().lower()) {
+            Ok(announced) if announced <= limit => self.announced = announced,
+            _ => return End::Unfinished,
         }
         let mut trailers = None;
         while let Some(frame) = body.frame().await {
@@ -110,6 +112,7 @@ impl Data {
             return;
         }
         if self.more.is_empty() {
+            self.more.reserve(self.announced.max(self.first.len() + bytes.len()));
             self.more.extend_from_slice(&self.first);
         }
         self.more.extend_from_slice(&bytes);

@@ -129,12 +129,12 @@ impl<Inner, S: Store> Execution<Inner, S> {
 
     /// Who asks for what.
     fn attempt(&self, key: Key, keyed: &Keyed) -> Result<Attempt, Rejection> {
-        let Settings { secret, fingerprint_headers, .. } = &*self.settings;
+        let Settings { secret, fingerprint_headers, body_digest, .. } = &*self.settings;
         let owner = Owner::random().map_err(|error| {
             tracing::error!(%error, "no owner for an attempt");
             Rejection::store_unavailable()
         })?;
-        let fingerprint = fingerprint(secret, &keyed.parts, fingerprint_headers, &keyed.body);
+        let fingerprint = fingerprint(secret, &keyed.parts, fingerprint_headers, &keyed.body, *body_digest);
         Ok(Attempt { key, owner, fingerprint })
     }
 

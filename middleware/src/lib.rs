@@ -133,6 +133,8 @@
 //! | `embedded` | no | `store::EmbeddedStore`: durable, in one file |
 //! | `redis` | no | `store::RedisStore`: one Redis, Sentinels or a Cluster, shared by several services |
 //! | `encrypt` | no | `store::EncryptedStore`: seals answers and checkpoints in front of any store |
+//! | `cache` | no | `store::CachedStore`: replays come from this process's memory for some seconds |
+//! | `fast-fingerprint` | no | `IdempotencyLayer::fast_fingerprint`: XXH3 of large request bodies |
 //! | `client` | no | `client`: tower layers for those who call such a service, or are called by one |
 //! | `reqwest` | no | `client::reqwest`: the same as middleware of `reqwest-middleware` |
 //!

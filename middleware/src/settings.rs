@@ -9,6 +9,7 @@ use idempotency_store::{Key, Retention};
 use crate::claim_limit::{ClaimLimit, ScopeLimit};
 use crate::config::{OnDisconnect, OnUnavailable};
 use crate::defaults;
+use crate::fingerprint::BodyDigest;
 use crate::headers::AllowList;
 use crate::key::{IdempotencyKey, KeySyntax};
 use crate::on_abandoned::OnAbandoned;
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) wait: Option<Wait>,
     pub(crate) claim_limit: Option<ClaimLimit>,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
+    pub(crate) body_digest: BodyDigest,
     pub(crate) allow_list: AllowList,
     pub(crate) rejections: RejectionStyle,
 }
@@ -60,6 +62,7 @@ impl Settings {
             wait: None,
             claim_limit: None,
             fingerprint_headers: Vec::new(),
+            body_digest: BodyDigest::default(),
             allow_list: AllowList::default(),
             rejections: RejectionStyle::default(),
         }

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod claim;
+mod keeper;
 mod notes;
 mod resolve;
 mod rooms;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, Timing};
 use crate::counts::Counters;
+use keeper::Keeper;
 use resolve::Resolvers;
 use rooms::Rooms;
 use tracker::Tracker;
@@ -45,6 +47,7 @@ pub(crate) struct Engine<S> {
     /// The greatest fence seen, so that fences keep growing over a store whose clock went back.
     high_water: Arc<AtomicU64>,
     tracker: Arc<Tracker>,
+    keeper: Arc<Keeper<S>>,
     background: Arc<Semaphore>,
     pub(crate) counts: Arc<Counters>,
     resolvers: Arc<Resolvers>,
@@ -60,6 +63,7 @@ impl<S: Store> Engine<S> {
             terms: Terms::default(),
             high_water: Arc::default(),
             tracker: Arc::default(),
+            keeper: Arc::default(),
             background: Arc::new(Semaphore::new(IN_BACKGROUND)),
             counts: Arc::default(),
             resolvers: Arc::default(),
@@ -75,6 +79,7 @@ impl<S: Store> Engine<S> {
             terms: timing.terms()?,
             high_water: Arc::clone(&self.high_water),
             tracker: Arc::clone(&self.tracker),
+            keeper: Arc::clone(&self.keeper),
             background: Arc::clone(&self.background),
             counts: Arc::clone(&self.counts),
             resolvers: Arc::clone(&self.resolvers),
@@ -98,6 +103,7 @@ impl<S: Store> Engine<S> {
     pub(crate) async fn drain(self: &Arc<Self>, patience: Duration) -> Drained {
         self.tracker.close();
         self.rooms.close();
+        self.keeper.close();
         if tokio::time::timeout(patience, self.tracker.idle()).await.is_ok() {
             return Drained { abandoned: 0 };
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idempotency_store::{Deadline, Grant, Loss, Reason, Renewed, Store};
+use tokio::runtime::Id;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::Engine;
@@ -38,7 +38,8 @@ impl Hold {
 pub(crate) struct Tenure<S: Store> {
     grant: Grant,
     engine: Arc<Engine<S>>,
-    renewals: AbortHandle,
+    /// Where its renewals run.
+    runtime: Id,
     hold: watch::Receiver<Hold>,
     settled: bool,
     _running: Running,
@@ -79,8 +80,9 @@ impl<S: Store> Engine<S> {
             }
         }
         let (news, hold) = watch::channel(Hold { until: asked_at + grant.terms.lease(), lost: false });
-        let renewals = tokio::spawn(renew(Arc::clone(self), grant, asked_at, news)).abort_handle();
-        Ok(Tenure { grant, engine: Arc::clone(self), renewals, hold, settled: false, _running: running })
+        let renewal = Renewal { engine: Arc::clone(self), grant, asked_at, news };
+        let runtime = self.keeper.keep(grant.attempt.owner, renewal);
+        Ok(Tenure { runtime, grant, engine: Arc::clone(self), hold, settled: false, _running: running })
     }
 }
 
@@ -102,7 +104,7 @@ impl<S: Store> Tenure<S> {
 
 impl<S: Store> Drop for Tenure<S> {
     fn drop(&mut self) {
-        self.renewals.abort();
+        self.engine.keeper.leave(self.runtime, &self.grant.attempt.owner);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !self.settled {
             let (engine, grant) = (Arc::clone(&self.engine), self.grant);
@@ -111,31 +113,49 @@ impl<S: Store> Drop for Tenure<S> {
     }
 }
 
-/// Renews the lease at a third of its length, until it is lost or the maximal execution is over.
-///
-/// While the store does not answer, it is asked on, also past the lease: as long as nobody took over, that revives it.
-async fn renew<S: Store>(engine: Arc<Engine<S>>, grant: Grant, asked_at: Instant, news: watch::Sender<Hold>) {
-    let lease = grant.terms.lease();
-    let period = (lease / 3).max(Duration::from_millis(1));
-    let mut next = asked_at + period;
-    while asked_at.elapsed() < engine.timing.max_execution {
-        tokio::time::sleep_until(next).await;
-        let renewed_at = Instant::now();
-        match engine.store.renew(&grant, Deadline::after(period)).await {
-            Ok(Renewed::Held) => news.send_modify(|hold| hold.until = renewed_at + lease),
-            Ok(Renewed::Recreated) => {
-                news.send_modify(|hold| hold.until = renewed_at + lease);
-                engine.note_recreated(&grant);
-            }
-            // The attempt has just been recorded by its own hand.
-            Ok(Renewed::Lost(Loss::Completed(completed))) if completed.fence == grant.fence => break,
-            Ok(Renewed::Lost(loss)) => {
-                tracing::warn!(key = ?grant.attempt.key, ?loss, "a lease was lost while its handler runs");
-                break;
-            }
-            Err(error) => tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a renewal failed"),
-        }
-        next = renewed_at + period;
+/// What is needed to renew a lease.
+pub(super) struct Renewal<S> {
+    engine: Arc<Engine<S>>,
+    grant: Grant,
+    asked_at: Instant,
+    news: watch::Sender<Hold>,
+}
+
+impl<S: Store> Renewal<S> {
+    fn period(&self) -> Duration {
+        (self.grant.terms.lease() / 3).max(Duration::from_millis(1))
     }
-    news.send_modify(|hold| hold.lost = true);
+
+    /// When the first renewal is due.
+    pub(super) fn due(&self) -> Instant {
+        self.asked_at + self.period()
+    }
+
+    /// Renews the lease at a third of its length, until it is lost or the maximal execution is over.
+    ///
+    /// While the store does not answer, it is asked on, also past the lease: as long as nobody took over, that revives it.
+    pub(super) async fn run(self) {
+        let (lease, period, mut next) = (self.grant.terms.lease(), self.period(), self.due());
+        let Self { engine, grant, asked_at, news } = self;
+        while asked_at.elapsed() < engine.timing.max_execution {
+            tokio::time::sleep_until(next).await;
+            let renewed_at = Instant::now();
+            match engine.store.renew(&grant, Deadline::after(period)).await {
+                Ok(Renewed::Held) => news.send_modify(|hold| hold.until = renewed_at + lease),
+                Ok(Renewed::Recreated) => {
+                    news.send_modify(|hold| hold.until = renewed_at + lease);
+                    engine.note_recreated(&grant);
+                }
+                // The attempt has just been recorded by its own hand.
+                Ok(Renewed::Lost(Loss::Completed(completed))) if completed.fence == grant.fence => break,
+                Ok(Renewed::Lost(loss)) => {
+                    tracing::warn!(key = ?grant.attempt.key, ?loss, "a lease was lost while its handler runs");
+                    break;
+                }
+                Err(error) => tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a renewal failed"),
+            }
+            next = renewed_at + period;
+        }
+        news.send_modify(|hold| hold.lost = true);
+    }
 }
