@@ -5,8 +5,12 @@
 //! | [`handler`] | the one handler and the one answer of all servers |
 //! | [`server`] | bare, with an empty layer, with the Redis commands by hand, behind the middleware on each store |
 //! | [`load`] | the load generator: closed and open loop |
+//! | [`measure`] | how figures come about: processes that are started, loaded and looked at from outside |
+//! | [`goals`] | the table of goals |
+//! | [`budget`] | the figures that must not grow |
 //! | [`commands`] | the commands of the Redis store, made by hand |
 
+pub mod budget;
 pub mod commands;
 pub mod goals;
 pub mod handler;

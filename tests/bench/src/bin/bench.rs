@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use idempotency_bench::Outcome;
+use idempotency_bench::budget::{Line, compare};
 use idempotency_bench::goals::{Effort, Table, measure};
 use idempotency_bench::measure::{Program, RedisServer, Subject, listing};
 use idempotency_bench::server::Kind;
@@ -33,6 +34,8 @@ enum Command {
     },
     /// Prints the table that was kept.
     Show,
+    /// Compares the figures that do not depend on the machine's speed with `budget.toml`; fails if one has grown.
+    Budget,
     /// Lists where the instructions of a request go, by callgrind.
     Profile {
         /// Which request.
@@ -59,6 +62,13 @@ fn main() -> Outcome {
             println!("{table}");
         }
         Command::Show => println!("{}", Table::load()?),
+        Command::Budget => {
+            let lines = compare()?;
+            lines.iter().for_each(|line| println!("{line}"));
+            if !lines.iter().all(Line::is_kept) {
+                return Err("a request has become more expensive than tests/bench/budget.toml allows".into());
+            }
+        }
         Command::Profile { request, kind } => {
             let subject = match request {
                 Request::First => Subject::first(kind),
