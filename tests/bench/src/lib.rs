@@ -8,6 +8,7 @@
 //! | [`measure`] | how figures come about: processes that are started, loaded and looked at from outside |
 //! | [`goals`] | the table of goals |
 //! | [`budget`] | the figures that must not grow |
+//! | [`report`] | the plots, and the page that they stand on |
 //! | [`commands`] | the commands of the Redis store, made by hand |
 
 pub mod budget;
@@ -16,6 +17,7 @@ pub mod goals;
 pub mod handler;
 pub mod load;
 pub mod measure;
+pub mod report;
 pub mod server;
 
 /// Something that keeps a measurement from being made, said in a sentence.
