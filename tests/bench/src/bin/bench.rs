@@ -90,7 +90,9 @@ fn main() -> Outcome {
         Command::Show => println!("{}", Table::load()?),
         Command::Budget => {
             let lines = compare()?;
-            lines.iter().for_each(|line| println!("{line}"));
+            for line in &lines {
+                println!("{line}");
+            }
             if !lines.iter().all(Line::is_kept) {
                 return Err("a request has become more expensive than tests/bench/budget.toml allows".into());
             }
