@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use idempotency_bench::Outcome;
+use idempotency_bench::budget::{Line, compare};
 use idempotency_bench::goals::{Effort, Table, measure};
 use idempotency_bench::measure::{Program, RedisServer, Subject, listing};
+use idempotency_bench::report::{Curves, write};
 use idempotency_bench::server::Kind;
 
 /// What a request costs.
@@ -31,8 +33,22 @@ enum Command {
         #[arg(long, value_delimiter = ',')]
         only: Vec<u8>,
     },
+    /// The long form: the table, the curves, the plots, and `docs/performance.md`.
+    Report {
+        /// Alternating pairs of each comparison.
+        #[arg(long, default_value_t = 11)]
+        pairs: usize,
+        /// How long each half of a pair takes, in seconds.
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+        /// Measure nothing: write what was kept.
+        #[arg(long)]
+        kept: bool,
+    },
     /// Prints the table that was kept.
     Show,
+    /// Compares the figures that do not depend on the machine's speed with `budget.toml`; fails if one has grown.
+    Budget,
     /// Lists where the instructions of a request go, by callgrind.
     Profile {
         /// Which request.
@@ -50,15 +66,37 @@ enum Request {
     Keyless,
 }
 
+fn measured(pairs: usize, seconds: f64, only: Vec<u8>) -> Outcome<Table> {
+    let effort = Effort { pairs, seconds, requests: 5_000, only: BTreeSet::from_iter(only) };
+    let table = measure(effort, |number| eprintln!("measuring row {number}"))?;
+    table.save()?;
+    Ok(table)
+}
+
 fn main() -> Outcome {
     match Arguments::parse().command {
         Command::Goals { pairs, seconds, only } => {
-            let effort = Effort { pairs, seconds, requests: 5_000, only: BTreeSet::from_iter(only) };
-            let table = measure(effort, |number| eprintln!("measuring row {number}"))?;
-            table.save()?;
+            println!("{}", measured(pairs, seconds, only)?);
+        }
+        Command::Report { kept: true, .. } => println!("{}", write(&Table::load()?, &Curves::load()?)?.display()),
+        Command::Report { pairs, seconds, .. } => {
+            let table = measured(pairs, seconds, Vec::new())?;
             println!("{table}");
+            // The curves are of medians, too, of fewer rounds.
+            let curves = Curves::measure(pairs.div_ceil(4), seconds, |what| eprintln!("measuring {what}"))?;
+            curves.save()?;
+            println!("{}", write(&table, &curves)?.display());
         }
         Command::Show => println!("{}", Table::load()?),
+        Command::Budget => {
+            let lines = compare()?;
+            for line in &lines {
+                println!("{line}");
+            }
+            if !lines.iter().all(Line::is_kept) {
+                return Err("a request has become more expensive than tests/bench/budget.toml allows".into());
+            }
+        }
         Command::Profile { request, kind } => {
             let subject = match request {
                 Request::First => Subject::first(kind),

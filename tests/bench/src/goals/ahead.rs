@@ -31,6 +31,7 @@ struct Peer {
 
 const PEER: &str = "axum-idempotent";
 
+#[expect(clippy::unnecessary_wraps, reason = "all rows are measured by functions of one type")]
 pub(super) fn of_axum_idempotent(_: &Bench) -> Outcome<Row> {
     let peer = read();
     let check = |name: &str, bound: Bound, figure: fn(&Peer) -> Option<Spread>| match &peer {

@@ -46,7 +46,9 @@ impl Server {
     ///
     /// A program that is missing, or a server that does not start.
     pub fn start(kind: Kind, answer: usize, redis: &str, wrapper: Wrapper<'_>) -> Outcome<Self> {
-        let directory = TempDir::new()?;
+        // Beside the programs and not where temporary files are, which may be memory: there, nothing waits for a disk.
+        let programs = program("bench-server")?;
+        let directory = TempDir::new_in(programs.parent().ok_or("a program is in a folder")?)?;
         let mut command = wrapped(wrapper)?;
         let name = kind.to_possible_value().ok_or("every kind has a name")?;
         command.args(["--kind", name.get_name(), "--redis", redis, "--answer", &answer.to_string(), "--with-stdin"]);
