@@ -79,7 +79,7 @@ impl Workload {
         let capacity = first * (costs.claim() + costs.complete(self.answer)) + replays * costs.replay(self.answer);
         let enough = (capacity / node.load).max(memory / node.memory).ceil().max(1.0);
         let masters = masters.unwrap_or(enough);
-        let claims_per_wait = self.wait.map(|wait| (first / (self.servers * masters) * wait).max(1.0));
+        let claims_per_wait = self.wait.map(|wait| claims_per_wait(first / (self.servers * masters), wait));
         let waits = claims_per_wait.map_or(0.0, |claims| first / claims);
         let sent = 2.0 * first + replays;
         Needs {
@@ -97,6 +97,14 @@ impl Workload {
             masters,
         }
     }
+}
+
+/// How many claims of one lane share a `WAIT`: those that come while the one before lasts, or the one that ends the silence.
+///
+/// Claims come independently of each other, `rate` per second. None comes during a `WAIT` with a chance of `e^-(rate wait)`,
+/// and the lane then rests until the next does; so a `WAIT` is sent every `wait + e^-(rate wait) / rate` seconds.
+fn claims_per_wait(rate: f64, wait: f64) -> f64 {
+    rate * wait + (-rate * wait).exp()
 }
 
 impl fmt::Display for Needs {
@@ -120,6 +128,8 @@ impl fmt::Display for Needs {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "these are exact")]
+
     use super::*;
 
     const NODE: Node = Node { load: 0.5, memory: 16e9 };
@@ -180,12 +190,17 @@ mod tests {
 
     #[test]
     fn claims_share_a_wait_only_if_more_than_one_comes_while_it_lasts() {
-        let waiting = |servers| needs(Workload { servers, wait: Some(0.001), replicas: 1.0, ..workload() });
-        let (few, many) = (waiting(0.1), waiting(1000.0));
-        assert!(few.claims_per_wait > Some(1.0));
-        assert_eq!(many.claims_per_wait, Some(1.0));
-        assert!(few.commands < many.commands);
-        assert_eq!(many.commands, 19_000.0 + 9000.0);
+        assert_eq!(claims_per_wait(0.0, 0.001), 1.0);
+        assert!((claims_per_wait(10.0, 0.001) - 1.0).abs() < 1e-4);
+        assert!((claims_per_wait(50_000.0, 0.001) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn more_lanes_send_more_waits() {
+        let waiting = |servers| needs(Workload { servers, wait: Some(0.001), ..workload() }).commands;
+        assert!(waiting(1.0) < waiting(1000.0));
+        // Two of a first request, one of a replay, and a WAIT of each claim at most.
+        assert!(waiting(1e9) <= 2.0 * 9000.0 + 1000.0 + 9000.0);
     }
 
     #[test]

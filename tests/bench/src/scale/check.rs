@@ -3,7 +3,7 @@
 mod observed;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,8 +21,14 @@ use observed::Observed;
 
 const MASTERS: usize = 3;
 
+/// Far more than a busy machine keeps a node waiting.
+const NODE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How many requests of one server may be on their way at once.
 const TASKS: u64 = 32;
+
+/// How often a `WAIT` is tried before, to know how long it takes.
+const WAITS: u32 = 200;
 
 /// How long the idle cluster is observed, to know what it does on its own.
 const IDLE: Duration = Duration::from_secs(2);
@@ -45,6 +51,9 @@ pub struct Arguments {
     /// How long.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// Each master has a replica, which claims wait for.
+    #[arg(long)]
+    replicas: bool,
 }
 
 /// What was said and what was seen.
@@ -71,7 +80,8 @@ impl fmt::Display for Compared {
 ///
 /// A store that cannot be connected, or a request that fails.
 pub async fn run(arguments: Arguments) -> Outcome<Vec<Compared>> {
-    let cluster = RedisCluster::start_with(RedisOptions::default(), MASTERS, false, Duration::from_secs(5)).await;
+    let cluster = RedisCluster::start_with(RedisOptions::default(), MASTERS, arguments.replicas, NODE_TIMEOUT).await;
+    let wait = if arguments.replicas { Some(time_of_wait(&cluster).await) } else { None };
     let mut stores = Vec::new();
     for _ in 0..arguments.servers {
         stores.push(RedisStore::connect(&cluster.url()).await?);
@@ -84,9 +94,33 @@ pub async fn run(arguments: Arguments) -> Outcome<Vec<Compared>> {
     sleep(IDLE).await;
     let idle = Observed::of(&cluster).await? - begun;
     let before = Observed::of(&cluster).await?;
-    let (requests, took) = load.put_on(&stores, 1, Duration::from_secs_f64(arguments.seconds)).await?;
+    let done = load.put_on(&stores, 1, Duration::from_secs_f64(arguments.seconds)).await?;
     let seen = Observed::of(&cluster).await? - before;
-    Ok(load.compare(requests, took, seen, idle))
+    Ok(load.compare(&done, wait, &seen, &idle))
+}
+
+/// How long a write waits for the replica of an idle master, in seconds.
+async fn time_of_wait(cluster: &RedisCluster) -> f64 {
+    let mut connection = cluster.node(0).connection().await;
+    let mut waited = Duration::ZERO;
+    for _ in 0..WAITS {
+        let begun = Instant::now();
+        let mut both = redis::pipe();
+        // The slot of this name is the first master's.
+        both.cmd("SET").arg("{06S}").arg(1).ignore().cmd("WAIT").arg(1).arg(1000).ignore();
+        if both.query_async::<()>(&mut connection).await.is_ok() {
+            waited += begun.elapsed();
+        }
+    }
+    (waited / WAITS).as_secs_f64()
+}
+
+/// What was put on.
+#[derive(Debug, Default)]
+struct Done {
+    requests: AtomicU64,
+    replays: AtomicU64,
+    seconds: f64,
 }
 
 #[derive(Debug)]
@@ -102,28 +136,21 @@ impl Load {
         Ok(Self { answer: vec![b'a'; arguments.answer].into(), terms, arguments })
     }
 
-    /// Sends requests at their times, with keys that no other phase has; how many there were, and in how many seconds.
-    async fn put_on(&self, stores: &[RedisStore], phase: u8, time: Duration) -> Outcome<(f64, f64)> {
+    /// Sends requests at their times, with keys that no other phase has.
+    async fn put_on(&self, stores: &[RedisStore], phase: u8, time: Duration) -> Outcome<Done> {
         let begun = Instant::now();
-        let done = AtomicU64::new(0);
+        let done = Done::default();
         let tasks = (0_u64..).zip(stores).flat_map(|(server, store)| (0..TASKS).map(move |task| (server, store, task)));
         let senders = tasks.map(|(server, store, task)| {
             let name = [u64::from(phase), server, task];
             self.send(store, name, begun, time, &done)
         });
         futures_util::future::try_join_all(senders).await?;
-        Ok((count(done.load(Ordering::Relaxed)), begun.elapsed().as_secs_f64()))
+        Ok(Done { seconds: begun.elapsed().as_secs_f64(), ..done })
     }
 
     /// One of many senders, each with its share of the rate.
-    async fn send(
-        &self,
-        store: &RedisStore,
-        name: [u64; 3],
-        begun: Instant,
-        time: Duration,
-        done: &AtomicU64,
-    ) -> Outcome {
+    async fn send(&self, store: &RedisStore, name: [u64; 3], begun: Instant, time: Duration, done: &Done) -> Outcome {
         let senders = count(self.arguments.servers * TASKS);
         let pause = senders / self.arguments.requests;
         let [_, server, task] = name;
@@ -135,14 +162,15 @@ impl Load {
                 return Ok(());
             }
             sleep_until(begun + due).await;
-            self.request(store, name, number).await?;
-            done.fetch_add(1, Ordering::Relaxed);
+            let is_replay = self.request(store, name, number).await?;
+            done.requests.fetch_add(1, Relaxed);
+            done.replays.fetch_add(u64::from(is_replay), Relaxed);
             number += 1;
         }
     }
 
-    /// A first request, or again the one before it.
-    async fn request(&self, store: &RedisStore, [phase, server, task]: [u64; 3], number: u64) -> Outcome {
+    /// A first request, or again the one before it; which of them.
+    async fn request(&self, store: &RedisStore, [phase, server, task]: [u64; 3], number: u64) -> Outcome<bool> {
         let is_replay = number % self.arguments.replay_every == self.arguments.replay_every - 1;
         let asked = number - u64::from(is_replay);
         let mut digest = [0; 32];
@@ -157,39 +185,44 @@ impl Load {
             Claimed::Acquired { grant, .. } if !is_replay => {
                 let answer = Answer::Kept(self.answer.clone()).into();
                 store.complete(&grant, &answer, deadline()).await?;
-                Ok(())
+                Ok(false)
             }
-            Claimed::Completed(_) if is_replay => Ok(()),
+            Claimed::Completed(_) if is_replay => Ok(true),
             other => Err(format!("unexpected: {other:?}").into()),
         }
     }
 
     /// The formula for the load that there was, beside what was seen of it.
-    fn compare(&self, requests: f64, took: f64, seen: Observed, idle: Observed) -> Vec<Compared> {
-        let Arguments { servers, replay_every, answer, .. } = self.arguments;
+    fn compare(&self, done: &Done, wait: Option<f64>, seen: &Observed, idle: &Observed) -> Vec<Compared> {
+        let Arguments { servers, answer, .. } = self.arguments;
+        let (requests, took) = (count(done.requests.load(Relaxed)), done.seconds);
         let workload = Workload {
             servers: count(servers),
             requests: requests / took,
-            replays: 1.0 / count(replay_every),
+            replays: count(done.replays.load(Relaxed)) / requests,
             // All keys are still there.
             retention: took,
             answer: count(u64::try_from(answer).unwrap_or(u64::MAX)),
+            // The masters' memory is what is looked at.
             replicas: 0.0,
-            wait: None,
+            wait,
         };
         let masters = 3.0;
         let needs = workload.needs(&Costs::MEASURED, Node { load: 1.0, memory: f64::INFINITY }, Some(masters));
-        let idle = |figure: fn(&Observed) -> f64| figure(&idle) / IDLE.as_secs_f64() * took;
-        let of = |figure: fn(&Observed) -> f64| (figure(&seen) - idle(figure)) / took;
+        let idle = |figure: fn(&Observed) -> f64| figure(idle) / IDLE.as_secs_f64() * took;
+        let of = |figure: fn(&Observed) -> f64| (figure(seen) - idle(figure)) / took;
         let row = |figure, predicted, measured| Compared { figure, predicted, measured };
-        vec![
-            row("commands/s", needs.commands, of(|seen| seen.commands)),
+        let claims =
+            needs.claims_per_wait.map(|claims| row("claims per WAIT", claims, needs.first / of(|seen| seen.waits)));
+        let all = [
+            row("commands/s", needs.commands, of(|seen| seen.commands + seen.waits)),
             row("Redis CPU, seen (cores)", needs.cpu, of(|seen| seen.cpu)),
             row("memory per key (bytes)", needs.memory / needs.keys, seen.memory / seen.keys),
             row("keys", needs.keys, seen.keys),
             row("to Redis (MB/s)", needs.bytes_in / 1e6, of(|seen| seen.bytes_in) / 1e6),
             row("from Redis (MB/s)", needs.bytes_out / 1e6, of(|seen| seen.bytes_out) / 1e6),
-        ]
+        ];
+        all.into_iter().chain(claims).collect()
     }
 }
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 /// Makes an answer of 200 bytes.
-const MEMO: &str = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
+const MEMO: &str =
+    "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
 
 #[derive(Debug, Deserialize)]
 struct Payment {

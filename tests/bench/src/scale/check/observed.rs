@@ -5,6 +5,7 @@ use std::ops::Sub;
 use idempotency_tests::RedisCluster;
 use redis::cmd;
 
+use super::MASTERS;
 use crate::Outcome;
 
 /// Counters, added up over all masters.
@@ -12,6 +13,7 @@ use crate::Outcome;
 pub(super) struct Observed {
     /// Claims and completions that clients sent.
     pub(super) commands: f64,
+    pub(super) waits: f64,
     /// Seconds of the main threads.
     pub(super) cpu: f64,
     pub(super) memory: f64,
@@ -23,12 +25,14 @@ pub(super) struct Observed {
 impl Observed {
     pub(super) async fn of(cluster: &RedisCluster) -> Outcome<Self> {
         let mut sum = Self::default();
-        for node in cluster.nodes() {
+        // The replicas come after them.
+        for node in cluster.nodes().iter().take(MASTERS) {
             let info: String = node.ask(cmd("INFO").arg("everything")).await;
             let keys: f64 = node.ask(&cmd("DBSIZE")).await;
             let calls = |command: &str| number(&info, &format!("cmdstat_{command}:calls="));
             // Each completion is a script that executes one SET itself.
             sum.commands += calls("set");
+            sum.waits += calls("wait");
             sum.cpu += number(&info, "used_cpu_user_main_thread:") + number(&info, "used_cpu_sys_main_thread:");
             // What clients' buffers take comes and goes.
             sum.memory += number(&info, "used_memory:") - number(&info, "mem_clients_normal:");
@@ -52,6 +56,7 @@ impl Sub for Observed {
     fn sub(self, before: Self) -> Self {
         Self {
             commands: self.commands - before.commands,
+            waits: self.waits - before.waits,
             cpu: self.cpu - before.cpu,
             memory: self.memory - before.memory,
             keys: self.keys - before.keys,
