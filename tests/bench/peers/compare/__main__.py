@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,7 +51,8 @@ class Comparison:
     def __init__(self, options, redis, stack):
         self.options, self.redis, self.stack = options, redis, stack
         self.generator = Generator(options.load, options.seconds, options.connections)
-        self.results = {row.name: {"bare": row.bare, "rounds": []} for row in chosen(options.only)}
+        rows = chosen(options.only)
+        self.results = {row.name: {"bare": row.bare, "version": row.version, "rounds": []} for row in rows}
         self.servers = {}
 
     def attempt(self, row, action):
@@ -65,22 +67,22 @@ class Comparison:
             say(f"{row.name} cannot be run: {error}")
 
     def start(self, row, result):
+        others = self.redis.clients()
         server = start(row, self.redis, self.options.built)
         self.stack.callback(server.stop)
         self.servers[row.name] = server
         if (status := guards.post(server.port, "a-first-request")) != 201:
             raise CannotRun(f"it answers {status} instead of 201")
         if not row.is_bare:
-            result["commands_first"], result["commands_replay"] = guards.commands(server, self.redis)
+            result["commands_first"], result["commands_replay"] = guards.commands(server, self.redis, others)
 
     def drive(self, row, result):
         server = self.servers[row.name]
         phases = {"first": self.generator.first(server, self.redis)}
         if not row.is_bare:
             before = guards.runs(server.port)
-            phases["replay"] = self.generator.replays(server, self.redis)
-            # The keys were sent once before, to have something to replay.
-            phases["replay"]["handler_ran"] = guards.runs(server.port) - before
+            replays = phases["replay"] = self.generator.replays(server, self.redis)
+            replays["executed_again"] = guards.runs(server.port) - before - replays["primed"]
         result["rounds"].append(phases)
         rates = ", ".join(f"{name} {phase['per_second']:,.0f}/s" for name, phase in phases.items())
         say(f"round {len(result['rounds'])}: {row.name}: {rates}")
@@ -112,6 +114,8 @@ def say(text):
 
 def main():
     options = arguments()
+    # What else runs here is no peer's doing, but it is in all figures.
+    busy = os.getloadavg()[0]
     with ExitStack() as stack:
         redis = Redis(options.redis, options.built / "redis.log")
         stack.callback(redis.stop)
@@ -123,6 +127,8 @@ def main():
         "rounds": options.rounds,
         "seconds": options.seconds,
         "connections": options.connections,
+        "cores": os.cpu_count(),
+        "load_before": busy,
         "servers": comparison.results,
     }
     options.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")

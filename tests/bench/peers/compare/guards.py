@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import threading
 import time
 import uuid
 from collections import Counter
@@ -10,14 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 # How long the handler takes.
 DELAY = 0.5
 DUPLICATES = 20
+# Who does not claim in one step is lucky now and then.
+BURSTS = 10
 
 
-def post(port, key, amount=1200):
-    """One request of a client that does nothing else; its status."""
+def post(port, key, amount=1200, together=None):
+    """One request of a client that does nothing else, sent at once or together with others; its status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     fields = {"Content-Type": "application/json", "Idempotency-Key": key, "Authorization": "Bearer 3f1c7a"}
     body = json.dumps({"amount": amount, "currency": "EUR", "note": "n" * 22}, separators=(",", ":"))
     try:
+        if together:
+            connection.connect()
+            together.wait()
         connection.request("POST", "/charges", body, fields)
         response = connection.getresponse()
         response.read()
@@ -37,7 +43,7 @@ def runs(port):
     return number
 
 
-def commands(server, redis):
+def commands(server, redis, others):
     """The Redis commands of one first request and of one replay."""
 
     def request(key):
@@ -46,15 +52,17 @@ def commands(server, redis):
         time.sleep(0.1)
 
     request(str(uuid.uuid4()))
-    key = str(uuid.uuid4())
-    return redis.commands_of(lambda: request(key)), redis.commands_of(lambda: request(key))
+    keys = [str(uuid.uuid4()) for _ in range(3)]
+    # What a client sends for itself now and then comes on top; the shortest has none of it.
+    return tuple(min((redis.commands_of(lambda: request(key), others) for key in keys), key=len) for _ in range(2))
 
 
-def duplicates(server):
+def burst(server):
     """How often the handler runs for concurrent requests with one key, and what they are answered."""
     key, before = str(uuid.uuid4()), runs(server.port)
+    together = threading.Barrier(DUPLICATES)
     with ThreadPoolExecutor(DUPLICATES) as pool:
-        answers = Counter(pool.map(lambda _: post(server.port, key), range(DUPLICATES)))
+        answers = Counter(pool.map(lambda _: post(server.port, key, together=together), range(DUPLICATES)))
     return runs(server.port) - before, dict(answers)
 
 
@@ -90,7 +98,7 @@ def late_answer(server, redis):
 def examine(server, redis):
     """All experiments on one server."""
     redis.empty()
-    ran, answers = duplicates(server)
+    ran, answers = max((burst(server) for _ in range(BURSTS)), key=lambda found: found[0])
     mismatch, ran_again = other_body(server)
     return {
         "runs_of_duplicates": ran,

@@ -45,6 +45,8 @@ class Generator:
             # Those inside of scripts included, and this program's INFO.
             "redis_calls": calls / requests,
             "failures": report["failures"],
+            # Keys that were sent once before, to have something to replay.
+            "primed": REPLAYED_KEYS if keys != "unique" else 0,
             "requests": requests,
         }
 

@@ -37,6 +37,11 @@ class Process:
                 continue
         return nanos / 1e9
 
+    def complaint(self):
+        """What it has said of an error, in a line."""
+        lines = self.log.read_text().strip().splitlines() or ["nothing"]
+        return next((line for line in lines if "Error" in line), lines[-1])[:200]
+
     def stop(self):
         self.child.terminate()
         try:
@@ -54,8 +59,7 @@ class HttpServer(Process):
         line = self.child.stdout.readline()
         if not line.startswith("listening on http://"):
             self.child.wait()
-            said = self.log.read_text().strip().splitlines() or ["nothing"]
-            raise CannotRun(f"it did not start and said: {said[-1][:200]}")
+            raise CannotRun(f"it did not start and said: {self.complaint()}")
         self.port = int(line.rsplit(":", 1)[1])
 
 

@@ -51,8 +51,13 @@ class Redis(Process):
                 calls[name] = int(fields.split(",")[0].removeprefix("calls="))
         return calls
 
-    def commands_of(self, action):
-        """The commands that clients send while an action runs, in their order."""
+    def clients(self):
+        """The addresses of all clients."""
+        lines = self.connection.call("CLIENT", "LIST").splitlines()
+        return {word.removeprefix("addr=") for line in lines for word in line.split() if word.startswith("addr=")}
+
+    def commands_of(self, action, others):
+        """The commands that are sent while an action runs, in their order, by clients that are none of the others."""
         monitor = Connection(self.port)
         monitor.call("MONITOR")
         action()
@@ -63,9 +68,11 @@ class Redis(Process):
             if "the-action-is-over" in line:
                 monitor.close()
                 return names
-            source, command = line.split("] ", 1)
+            head, command = line.split("] ", 1)
+            source = head.split()[-1]
             name = command.split('"')[1].upper()
-            if not source.endswith(" lua") and name not in HOUSEKEEPING:
+            # Those of scripts have no address.
+            if source != "lua" and source not in others and name not in HOUSEKEEPING:
                 names.append(name)
 
 

@@ -1,10 +1,12 @@
 """Which servers are compared, and how each is started."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 PEERS = Path(__file__).resolve().parent.parent
 OURS = "tower-idempotency"
+MANIFESTS = {"rust": "rust/Cargo.toml", "node": "node/package.json", "python": "python/requirements.txt"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,14 @@ class Row:
     @property
     def is_bare(self):
         return self.name == self.bare
+
+    @property
+    def version(self):
+        """Which version its manifest asks for; ours is the one beside it."""
+        manifest = (PEERS / MANIFESTS[self.language]).read_text()
+        asked = rf'^\W*{re.escape(self.name.lower())}"?\s*[:=]+\s*(?:\{{ version = )?"?=?([\d.]+)'
+        found = re.search(asked, manifest, re.MULTILINE)
+        return found[1] if found else None
 
 
 ROWS = [
