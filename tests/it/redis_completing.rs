@@ -50,7 +50,7 @@ fn is_promotion(command: &Command) -> bool {
 /// Fails unless the record of `claim(number)` is the one that the script writes over `pending`, and there is nothing else.
 async fn stands(own: &Own, number: u8, pending: &[u8], completion: &Completion) {
     let name = own.store.name_of(&claim(number).attempt.key);
-    assert_eq!(own.server.keys("idem:{").await, [name.clone()], "something was left beside the record");
+    assert_eq!(own.server.keys("idem:{").await, [&*name], "something was left beside the record");
     let record = own.server.get(&name).await.expect("a record");
     let Answer::Kept(answer) = &completion.answer else { panic!("not of these tests") };
     let retention = completion.retention.map(|own| u64::try_from(own.get().as_millis()).unwrap().to_be_bytes());
@@ -87,8 +87,8 @@ async fn taken_over(own: &Own, claim: &Claim) -> Grant {
     acquire(&own.store, &Claim { attempt, on_abandoned, ..*claim }).await
 }
 
-fn kept_for(seconds: u64) -> Option<Retention> {
-    Some(Retention::new(Duration::from_secs(seconds)).unwrap())
+fn kept_for(seconds: u64) -> Retention {
+    Retention::new(Duration::from_secs(seconds)).unwrap()
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn rule_7_only_large_answers_are_staged() {
 
 #[tokio::test]
 async fn rule_7_a_stage_has_the_final_retention_before_it_is_renamed() {
-    for (retention, seconds) in [(None, 3600), (kept_for(100), 100), (kept_for(7200), 7200)] {
+    for (retention, seconds) in [(None, 3600), (Some(kept_for(100)), 100), (Some(kept_for(7200)), 7200)] {
         let (own, line) = behind_a_line().await;
         let (grant, before) = pending(&own, &claim(1)).await;
         own.server.age(Duration::from_secs(20)).await;
@@ -369,7 +369,7 @@ async fn valkey_behind_a_line() -> (Own, RedisProxy) {
 
 #[tokio::test]
 async fn rule_11_an_answer_of_any_size_is_one_command() {
-    for retention in [None, kept_for(100), kept_for(7200)] {
+    for retention in [None, Some(kept_for(100)), Some(kept_for(7200))] {
         for size in [0, 10, 5000, 1 << 20] {
             let own = on(Program::Valkey8).await;
             let (grant, before) = pending(&own, &claim(1)).await;
