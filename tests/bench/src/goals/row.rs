@@ -37,6 +37,8 @@ pub enum Bound {
     AtMost(f64),
     /// There.
     Exactly(f64),
+    /// Not known: the row could not even be begun.
+    Unknown,
 }
 
 impl Row {
@@ -46,7 +48,7 @@ impl Row {
 
     /// A row of which nothing is known.
     pub(super) fn not_run(number: u8, why: &str) -> Self {
-        let check = Check { name: String::new(), bound: Bound::AtLeast(f64::NAN), measured: Err(why.to_owned()) };
+        let check = Check { name: String::new(), bound: Bound::Unknown, measured: Err(why.to_owned()) };
         Self { number, figure: "could not be measured".to_owned(), checks: vec![check] }
     }
 }
@@ -67,6 +69,7 @@ impl Check {
             Bound::AtLeast(least) => median >= least,
             Bound::AtMost(most) => median <= most,
             Bound::Exactly(value) => (median - value).abs() < 0.005,
+            Bound::Unknown => return None,
         })
     }
 
@@ -83,7 +86,7 @@ impl Check {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AtLeast(least) if least.is_nan() => f.write_str("-"),
+            Self::Unknown => f.write_str("-"),
             Self::AtLeast(least) => write!(f, ">= {least}"),
             Self::AtMost(most) => write!(f, "<= {most}"),
             Self::Exactly(value) => write!(f, "= {value}"),

@@ -145,6 +145,17 @@ impl RedisServer {
         Ok(line.ok_or("INFO memory has used_memory")?.trim().parse()?)
     }
 
+    /// How often this command was called since the server started.
+    ///
+    /// # Errors
+    ///
+    /// It does not say.
+    pub fn calls(&self, command: &str) -> Outcome<u64> {
+        let info: String = self.ask(&["INFO", "commandstats"])?;
+        let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        Ok(line.and_then(|line| line.split(',').next()).map_or(Ok(0), str::parse)?)
+    }
+
     /// What it is, and of which version.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub fn write(table: &Table, curves: &Curves) -> Outcome<PathBuf> {
     let page = docs.join("performance.md");
     let before = fs::read_to_string(&page).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n{END}\n"));
     fs::write(&page, replaced(&before, &generated(table))?)?;
-    Ok(page)
+    Ok(page.canonicalize()?)
 }
 
 fn draw(curves: &Curves, folder: &Path) -> Outcome {
