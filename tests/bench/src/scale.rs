@@ -91,8 +91,12 @@ impl Workload {
             cpu: (capacity + waits * costs.line + (sent + waits) * costs.wake).min(masters),
             keys,
             memory: memory * (1.0 + self.replicas),
-            bytes_in: first * (costs.claim_bytes() + costs.complete_bytes(self.answer)) + replays * costs.claim_bytes(),
-            bytes_out: first * costs.reply_bytes + replays * costs.replay_bytes(self.answer),
+            bytes_in: first * (costs.claim_bytes() + costs.complete_bytes(self.answer))
+                + replays * costs.claim_bytes()
+                + waits * costs.wait_bytes(),
+            bytes_out: first * costs.reply_bytes
+                + replays * costs.replay_bytes(self.answer)
+                + waits * costs.number_bytes,
             bytes_replicated: first * costs.replicated_bytes(self.answer) * self.replicas,
             masters,
         }

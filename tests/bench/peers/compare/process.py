@@ -25,7 +25,7 @@ class Process:
                     env={**os.environ, **(environment or {})},
                 )
             except OSError as error:
-                raise CannotRun(f"{command[0]}: {error.strerror}") from error
+                raise CannotRun(f"{Path(command[0]).name}: {error.strerror}") from error
 
     def cpu(self):
         """Seconds of CPU that all threads have had."""

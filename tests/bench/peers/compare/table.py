@@ -25,7 +25,7 @@ def markdown(report):
         "What they do not do, by experiment:",
         guards(servers),
     ]
-    if measured(servers.get(OURS)):
+    if measured(servers.get(OURS)) and peers(servers):
         parts += [f"{OURS} / peer, medians of the rounds:", against(servers), lost(servers)]
     parts += [f"`{name}` could not be run: {row['cannot_run']}." for name, row in servers.items() if "cannot_run" in row]
     return "\n\n".join(part for part in parts if part) + "\n"

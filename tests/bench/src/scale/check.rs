@@ -27,7 +27,7 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many requests of one server may be on their way at once.
 const TASKS: u64 = 32;
 
-/// How often a `WAIT` is tried before, to know how long it takes.
+/// How often a `WAIT` is tried during the load, to know how long it takes.
 const WAITS: u32 = 200;
 
 /// How long the idle cluster is observed, to know what it does on its own.
@@ -81,7 +81,6 @@ impl fmt::Display for Compared {
 /// A store that cannot be connected, or a request that fails.
 pub async fn run(arguments: Arguments) -> Outcome<Vec<Compared>> {
     let cluster = RedisCluster::start_with(RedisOptions::default(), MASTERS, arguments.replicas, NODE_TIMEOUT).await;
-    let wait = if arguments.replicas { Some(time_of_wait(&cluster).await) } else { None };
     let mut stores = Vec::new();
     for _ in 0..arguments.servers {
         stores.push(RedisStore::connect(&cluster.url()).await?);
@@ -94,25 +93,27 @@ pub async fn run(arguments: Arguments) -> Outcome<Vec<Compared>> {
     sleep(IDLE).await;
     let idle = Observed::of(&cluster).await? - begun;
     let before = Observed::of(&cluster).await?;
-    let done = load.put_on(&stores, 1, Duration::from_secs_f64(arguments.seconds)).await?;
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let probe = async { if arguments.replicas { time_of_wait(&cluster, time).await.map(Some) } else { Ok(None) } };
+    let (done, wait) = tokio::try_join!(load.put_on(&stores, 1, time), probe)?;
     let seen = Observed::of(&cluster).await? - before;
     Ok(load.compare(&done, wait, &seen, &idle))
 }
 
-/// How long a write waits for the replica of an idle master, in seconds.
-async fn time_of_wait(cluster: &RedisCluster) -> f64 {
+/// How long a write waits for its replica, in seconds, tried now and then while the load is on.
+async fn time_of_wait(cluster: &RedisCluster, time: Duration) -> Outcome<f64> {
     let mut connection = cluster.node(0).connection().await;
     let mut waited = Duration::ZERO;
     for _ in 0..WAITS {
+        sleep(time / WAITS).await;
         let begun = Instant::now();
         let mut both = redis::pipe();
         // The slot of this name is the first master's.
         both.cmd("SET").arg("{06S}").arg(1).ignore().cmd("WAIT").arg(1).arg(1000).ignore();
-        if both.query_async::<()>(&mut connection).await.is_ok() {
-            waited += begun.elapsed();
-        }
+        both.query_async::<()>(&mut connection).await?;
+        waited += begun.elapsed();
     }
-    (waited / WAITS).as_secs_f64()
+    Ok((waited / WAITS).as_secs_f64())
 }
 
 /// What was put on.
@@ -203,8 +204,7 @@ impl Load {
             // All keys are still there.
             retention: took,
             answer: count(u64::try_from(answer).unwrap_or(u64::MAX)),
-            // The masters' memory is what is looked at.
-            replicas: 0.0,
+            replicas: f64::from(u8::from(wait.is_some())),
             wait,
         };
         let masters = 3.0;
@@ -212,17 +212,28 @@ impl Load {
         let idle = |figure: fn(&Observed) -> f64| figure(idle) / IDLE.as_secs_f64() * took;
         let of = |figure: fn(&Observed) -> f64| (figure(seen) - idle(figure)) / took;
         let row = |figure, predicted, measured| Compared { figure, predicted, measured };
-        let claims =
-            needs.claims_per_wait.map(|claims| row("claims per WAIT", claims, needs.first / of(|seen| seen.waits)));
+        let tried = wait.map_or(0.0, |_| f64::from(WAITS) / took);
+        let waits = of(|seen| seen.waits) - tried;
         let all = [
-            row("commands/s", needs.commands, of(|seen| seen.commands + seen.waits)),
+            row("commands/s", needs.commands, of(|seen| seen.commands) - tried + waits),
             row("Redis CPU, seen (cores)", needs.cpu, of(|seen| seen.cpu)),
-            row("memory per key (bytes)", needs.memory / needs.keys, seen.memory / seen.keys),
+            row(
+                "memory per key (bytes)",
+                needs.memory / needs.keys / (1.0 + workload.replicas),
+                seen.memory / seen.keys,
+            ),
             row("keys", needs.keys, seen.keys),
             row("to Redis (MB/s)", needs.bytes_in / 1e6, of(|seen| seen.bytes_in) / 1e6),
             row("from Redis (MB/s)", needs.bytes_out / 1e6, of(|seen| seen.bytes_out) / 1e6),
         ];
-        all.into_iter().chain(claims).collect()
+        let waiting = needs.claims_per_wait.map(|claims| {
+            let replicated = of(|seen| seen.bytes_replicated) / 1e6;
+            [
+                row("to replicas (MB/s)", needs.bytes_replicated / 1e6, replicated),
+                row("claims per WAIT", claims, needs.first / waits),
+            ]
+        });
+        all.into_iter().chain(waiting.into_iter().flatten()).collect()
     }
 }
 

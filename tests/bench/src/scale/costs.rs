@@ -33,6 +33,8 @@ pub struct Costs {
     pub entry: f64,
     /// Bytes of the reply to a claim that is granted, and of the one to a completion.
     pub reply_bytes: f64,
+    /// Bytes of a reply that is a digit.
+    pub number_bytes: f64,
 }
 
 impl Costs {
@@ -48,6 +50,7 @@ impl Costs {
         wake: 18.0e-6,
         entry: 101.0,
         reply_bytes: 9.0,
+        number_bytes: 4.0,
     };
 
     /// A claim that is granted, alone on its way.
@@ -80,6 +83,11 @@ impl Costs {
     /// `EVALSHA digest 1 name holder time state answer retention`.
     pub fn complete_bytes(&self, answer: f64) -> f64 {
         request(&[7.0, 40.0, 1.0, NAME, 24.0, 8.0, 1.0, answer, 0.0])
+    }
+
+    /// `WAIT replicas time`.
+    pub fn wait_bytes(&self) -> f64 {
+        request(&[4.0, 1.0, 4.0])
     }
 
     /// The record, as the reply to a claim.

@@ -20,6 +20,7 @@ pub(super) struct Observed {
     pub(super) keys: f64,
     pub(super) bytes_in: f64,
     pub(super) bytes_out: f64,
+    pub(super) bytes_replicated: f64,
 }
 
 impl Observed {
@@ -38,7 +39,10 @@ impl Observed {
             sum.memory += number(&info, "used_memory:") - number(&info, "mem_clients_normal:");
             sum.keys += keys;
             sum.bytes_in += number(&info, "total_net_input_bytes:");
-            sum.bytes_out += number(&info, "total_net_output_bytes:");
+            let replicated = number(&info, "total_net_repl_output_bytes:");
+            sum.bytes_replicated += replicated;
+            // It counts what goes to replicas too.
+            sum.bytes_out += number(&info, "total_net_output_bytes:") - replicated;
         }
         Ok(sum)
     }
@@ -62,6 +66,7 @@ impl Sub for Observed {
             keys: self.keys - before.keys,
             bytes_in: self.bytes_in - before.bytes_in,
             bytes_out: self.bytes_out - before.bytes_out,
+            bytes_replicated: self.bytes_replicated - before.bytes_replicated,
         }
     }
 }
