@@ -13,6 +13,10 @@ pub(super) fn memory(router: Router) -> Outcome<Router> {
     layered(router, MemoryStore::new())
 }
 
+pub(super) fn memory_fast(router: Router) -> Outcome<Router> {
+    Ok(router.route_layer(layer(MemoryStore::new())?.fast_fingerprint()))
+}
+
 pub(super) async fn embedded(router: Router, file: &Path) -> Outcome<Router> {
     layered(router, EmbeddedStore::open(file).await?)
 }
@@ -22,6 +26,9 @@ pub(super) async fn redis(router: Router, url: &str) -> Outcome<Router> {
 }
 
 fn layered<S: Store>(router: Router, store: S) -> Outcome<Router> {
-    let layer = IdempotencyLayer::new(store, Scope::header(header::AUTHORIZATION), Secret::new([7; 32])?);
-    Ok(router.route_layer(layer))
+    Ok(router.route_layer(layer(store)?))
+}
+
+fn layer<S: Store>(store: S) -> Outcome<IdempotencyLayer<S>> {
+    Ok(IdempotencyLayer::new(store, Scope::header(header::AUTHORIZATION), Secret::new([7; 32])?))
 }

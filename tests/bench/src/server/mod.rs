@@ -35,6 +35,8 @@ pub enum Kind {
     Floor,
     /// The middleware on the memory store.
     Memory,
+    /// The same, with the fast fingerprint.
+    MemoryFast,
     /// The middleware on the embedded store.
     Embedded,
     /// The middleware on the Redis store.
@@ -110,6 +112,7 @@ async fn router(arguments: &Arguments) -> Outcome<Router> {
         Kind::Layer => bare.route_layer(nothing::Nothing),
         Kind::Floor => floor::router(&arguments.redis, answers).await?,
         Kind::Memory => layered::memory(bare)?,
+        Kind::MemoryFast => layered::memory_fast(bare)?,
         Kind::Embedded => layered::embedded(bare, &arguments.file).await?,
         Kind::Redis => layered::redis(bare, &arguments.redis).await?,
     })
