@@ -57,6 +57,7 @@ mod redis_server;
 mod relay;
 mod reply;
 pub mod resp;
+pub mod scale;
 mod sentinel_group;
 mod server_clock;
 mod service;

@@ -6,17 +6,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::{RedisCluster, RedisOptions};
 use bytes::Bytes;
 use clap::Args;
 use idempotency_store::{
     Answer, Attempt, Claim, Claimed, Deadline, Fingerprint, Key, OnAbandoned, Owner, RedisStore, Store, Terms,
 };
-use idempotency_tests::{RedisCluster, RedisOptions};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Outcome;
 use super::costs::Costs;
 use super::{Node, Workload};
-use crate::Outcome;
 use observed::Observed;
 
 const MASTERS: usize = 3;

@@ -1,9 +1,9 @@
-//! Scale on paper: `bench-scale needs --requests 10000 ..` calculates, `bench-scale check` compares with a cluster.
+//! Scale on paper: `scale needs --requests 10000 ..` calculates, `scale check` compares with a cluster.
 
 use clap::{Args, Parser};
-use idempotency_bench::Outcome;
-use idempotency_bench::scale::costs::Costs;
-use idempotency_bench::scale::{Node, Workload, check};
+use idempotency_tests::scale::Outcome;
+use idempotency_tests::scale::costs::Costs;
+use idempotency_tests::scale::{Node, Workload, check};
 
 #[derive(Debug, Parser)]
 enum Command {

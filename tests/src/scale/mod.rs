@@ -10,7 +10,10 @@ use std::fmt;
 use costs::Costs;
 
 /// The formula in words, for the page on performance.
-pub const ON_PAPER: &str = include_str!("scale/on-paper.md");
+pub const ON_PAPER: &str = include_str!("on-paper.md");
+
+/// What comes of something that may fail.
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What is asked of Redis.
 #[derive(Clone, Copy, PartialEq, Debug)]

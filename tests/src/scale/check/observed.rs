@@ -2,11 +2,11 @@
 
 use std::ops::Sub;
 
-use idempotency_tests::RedisCluster;
+use crate::RedisCluster;
 use redis::cmd;
 
+use super::super::Outcome;
 use super::MASTERS;
-use crate::Outcome;
 
 /// Counters, added up over all masters.
 #[derive(Clone, Copy, Default, Debug)]
