@@ -101,9 +101,9 @@ impl<S: Store> Admission<'_, S> {
                 }
                 Ok(Decision::Tell(told)) => Next::Tell(told),
                 Ok(Decision::InFlight(remaining)) => {
-                    self.wait(Rejection::in_flight(remaining), &mut detour, client).await
+                    Box::pin(self.wait(Rejection::in_flight(remaining), &mut detour, client)).await
                 }
-                Ok(Decision::Abandoned(found)) => self.resolve(found, &mut detour, client).await,
+                Ok(Decision::Abandoned(found)) => Box::pin(self.resolve(found, &mut detour, client)).await,
                 Err(Unclaimed::Unprotected) => return Admitted::Unprotected,
                 Err(unclaimed) => refuse(&unclaimed),
             };
@@ -189,7 +189,7 @@ impl<S: Store> Admission<'_, S> {
         client_left: bool,
     ) -> Admitted<S> {
         if self.unwanted(client_left) {
-            self.engine.release_unstarted(&grant).await;
+            Box::pin(self.engine.release_unstarted(&grant)).await;
             return Admitted::Tell(Told::Reject(Rejection::request_unreadable()));
         }
         Admitted::Tell(match self.engine.hold(grant, claimed_at).await {

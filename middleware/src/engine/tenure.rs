@@ -63,18 +63,18 @@ impl<S: Store> Engine<S> {
     /// may have been told that its outcome is unknown, and have settled it.
     pub(crate) async fn hold(self: &Arc<Self>, grant: Grant, mut asked_at: Instant) -> Result<Tenure<S>, NotHeld> {
         let Some(running) = self.tracker.enter(grant) else {
-            self.release_unstarted(&grant).await;
+            Box::pin(self.release_unstarted(&grant)).await;
             return Err(NotHeld::Draining);
         };
         while asked_at.elapsed() >= grant.terms.lease() {
             asked_at = Instant::now();
-            match self.store.renew(&grant, self.verb_deadline()).await {
+            match Box::pin(self.store.renew(&grant, self.verb_deadline())).await {
                 Ok(Renewed::Held) => {}
                 Ok(Renewed::Recreated) => self.note_recreated(&grant),
                 Ok(Renewed::Lost(loss)) => return Err(NotHeld::Lost(loss)),
                 Err(error) => {
                     tracing::warn!(key = ?grant.attempt.key, cause = %Chain(&error), "a lease lapsed before its work began");
-                    self.release_unstarted(&grant).await;
+                    Box::pin(self.release_unstarted(&grant)).await;
                     return Err(NotHeld::Unavailable);
                 }
             }
