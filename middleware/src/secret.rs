@@ -214,7 +214,7 @@ pub(crate) struct Framed<'a> {
 }
 
 /// How many bytes are digested at once. The hasher is made for long input: beginning it and each update of a few bytes costs as
-/// much as digesting them, and a request has a dozen fields. Staging them saves 1,500 instructions per request.
+/// much as digesting them, and a request has a dozen fields.
 const STAGED: usize = 512;
 
 impl<'a> Framed<'a> {

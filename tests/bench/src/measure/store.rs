@@ -104,7 +104,9 @@ impl Replicated {
         self.master.flush()?;
         let durability = if waits { Durability::Replicated { replicas: 1 } } else { Durability::Local };
         runtime()?.block_on(async {
-            let store = RedisStore::connect_with(local(&self.master)?.durability(durability)).await?;
+            // The replica may still be busy with the flush.
+            let config = local(&self.master)?.durability(durability).replication_timeout(Duration::from_secs(5));
+            let store = RedisStore::connect_with(config).await?;
             claim_all(&store, claims, 1_000).await?;
             let begun = Instant::now();
             claim_all(&store, 0, claims).await?;
