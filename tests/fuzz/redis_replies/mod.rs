@@ -208,7 +208,13 @@ fn contains(said: &[u8], part: &[u8]) -> bool {
 /// Whether the first value is what the client takes for nothing: a length below zero, or RESP3's null. What comes unasked, or
 /// stands before a value, is not looked into.
 fn begins_with_nil(said: &[u8]) -> bool {
-    matches!(said, [b'_' | b'>' | b'|', ..] | [b'$' | b'*' | b'%' | b'~', b'-', ..])
+    let Some((kind, rest)) = said.split_first() else { return false };
+    match kind {
+        b'_' | b'>' | b'|' => true,
+        // The client does not mind white space before a number.
+        b'$' | b'*' | b'%' | b'~' => rest.trim_ascii_start().starts_with(b"-"),
+        _ => false,
+    }
 }
 
 /// Whether the number one is among what was said. The client does not mind white space in it.
