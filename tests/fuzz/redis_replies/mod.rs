@@ -211,8 +211,11 @@ fn begins_with_nil(said: &[u8]) -> bool {
     let Some((kind, rest)) = said.split_first() else { return false };
     match kind {
         b'_' | b'>' | b'|' => true,
-        // The client does not mind white space before a number.
-        b'$' | b'*' | b'%' | b'~' => rest.trim_ascii_start().starts_with(b"-"),
+        // The client does not mind white space before a number, of whatever alphabet.
+        b'$' | b'*' | b'%' | b'~' => {
+            let line = rest.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            std::str::from_utf8(line).is_ok_and(|line| line.trim_start().starts_with('-'))
+        }
         _ => false,
     }
 }
