@@ -212,17 +212,19 @@ fn begins_with_nil(said: &[u8]) -> bool {
     match kind {
         b'_' | b'>' | b'|' => true,
         // The client does not mind white space before a number, of whatever alphabet.
-        b'$' | b'*' | b'%' | b'~' => {
-            let line = rest.split(|byte| *byte == b'\r').next().unwrap_or_default();
-            std::str::from_utf8(line).is_ok_and(|line| line.trim_start().starts_with('-'))
-        }
+        b'$' | b'*' | b'%' | b'~' => line(rest).is_some_and(|line| line.trim_start().starts_with('-')),
         _ => false,
     }
 }
 
 /// Whether the number one is among what was said. The client does not mind white space in it.
 fn says_one(said: &[u8]) -> bool {
-    let numbers = said.split(|byte| *byte == b':').skip(1);
-    let mut lines = numbers.filter_map(|rest| std::str::from_utf8(rest.split(|byte| *byte == b'\r').next()?).ok());
+    let mut lines = said.split(|byte| *byte == b':').skip(1).filter_map(line);
     lines.any(|line| line.trim().parse() == Ok(1))
+}
+
+/// What stands before the end of the line, if that is text. A carriage return alone ends none.
+fn line(said: &[u8]) -> Option<&str> {
+    let end = said.windows(2).position(|end| end == b"\r\n").unwrap_or(said.len());
+    std::str::from_utf8(&said[..end]).ok()
 }
