@@ -26,6 +26,7 @@ use crate::context::{Context, Idempotency};
 use crate::engine::{Completion, Engine, Tenure};
 use crate::fingerprint::fingerprint;
 use crate::headers::{IDEMPOTENCY_STATUS, UNRECORDED};
+use crate::in_heap::InHeap;
 use crate::key::IdempotencyKey;
 use crate::panic::{Panicked, caught};
 use crate::recording::Recording;
@@ -113,8 +114,9 @@ impl<Inner, S: Store> Execution<Inner, S> {
         };
         let settings = Arc::clone(&self.settings);
         let (reply, answered) = oneshot::channel();
-        // Boxed first, because whoever wraps or spawns a future moves it, and this one has some thousand bytes.
-        tokio::spawn(Box::pin(self.run_to_end::<B, RB>(keyed, attempt, reply)).in_current_span());
+        // In the heap first, because whoever wraps or spawns a future moves it, and this one has some thousand bytes.
+        let work = InHeap::new(|| self.run_to_end::<B, RB>(keyed, attempt, reply));
+        tokio::spawn(work.in_current_span());
         // Without a reply the runtime is going down, or the handler's drop panicked: nobody knows what was executed.
         answered.await.unwrap_or_else(|_| Ok(rejected(&settings, Rejection::indeterminate())))
     }

@@ -161,6 +161,7 @@ mod fence_header;
 mod fingerprint;
 pub mod guard;
 mod headers;
+mod in_heap;
 mod key;
 mod layer;
 mod on_abandoned;
