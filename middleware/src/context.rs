@@ -6,7 +6,6 @@ use std::time;
 
 use bytes::Bytes;
 use idempotency_store::{Checkpoint, Fence, Grant, Lease};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::checkpoint::{CheckpointError, Notes};
@@ -27,7 +26,7 @@ pub(crate) struct Context {
     pub(crate) key: IdempotencyKey,
     pub(crate) grant: Grant,
     pub(crate) claimed_at: Instant,
-    pub(crate) hold: watch::Receiver<Hold>,
+    pub(crate) hold: Arc<Hold>,
     pub(crate) secret: Secret,
     /// What an earlier attempt left, then what this one saved last.
     pub(crate) checkpoint: Mutex<Option<Checkpoint>>,
@@ -137,24 +136,13 @@ impl Idempotency {
     ///
     /// Cancel safe.
     pub async fn lost(&self) {
-        let mut hold = self.0.hold.clone();
-        loop {
-            let now = *hold.borrow_and_update();
-            if now.is_lost() {
-                return;
-            }
-            tokio::select! {
-                // An error means that nobody renews any more; then the lease lapses when it said.
-                Ok(()) = hold.changed() => {}
-                () = tokio::time::sleep_until(now.until()) => {}
-            }
-        }
+        self.0.hold.lost().await;
     }
 
     /// Whether the lease can no longer be counted on; see [`Idempotency::lost`]. Looks at the time, so that it is right
     /// also in a process that was stopped and continued just now.
     pub fn is_lost(&self) -> bool {
-        self.0.hold.borrow().is_lost()
+        self.0.hold.is_lost()
     }
 }
 

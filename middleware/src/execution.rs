@@ -150,31 +150,18 @@ impl<Inner, S: Store> Execution<Inner, S> {
         B: HttpBody,
         RB: HttpBody,
     {
-        let answered = match self.engine.begin() {
-            Some(_busy) => self.claim_and_run(keyed, attempt, &mut reply).await,
-            None => Ok(self.reject(Rejection::shutting_down())),
+        let Some(_busy) = self.engine.begin() else {
+            let _ = reply.send(Ok(self.reject(Rejection::shutting_down())));
+            return;
+        };
+        let admission = Admission { engine: &self.engine, settings: &self.settings, keyed: &keyed, attempt };
+        let answered = match admission.admit(&mut reply).await {
+            Admitted::Run(admit) => self.run(keyed, admit, &mut reply).await,
+            Admitted::Unprotected => Box::pin(self.run_unprotected(keyed, &mut reply)).await,
+            Admitted::Tell(told) => Ok(spoken(&self.settings, told)),
         };
         // The client may have left; the record is there for its retry.
         let _ = reply.send(answered);
-    }
-
-    async fn claim_and_run<B, RB>(
-        self,
-        keyed: Keyed,
-        attempt: Attempt,
-        reply: &mut oneshot::Sender<Answered<RB, Inner::Error>>,
-    ) -> Answered<RB, Inner::Error>
-    where
-        Inner: HttpService<RequestBody<B>, RB>,
-        B: HttpBody,
-        RB: HttpBody,
-    {
-        let admission = Admission { engine: &self.engine, settings: &self.settings, keyed: &keyed, attempt };
-        match admission.admit(reply).await {
-            Admitted::Run(admit) => self.run(keyed, admit, reply).await,
-            Admitted::Unprotected => Box::pin(self.run_unprotected(keyed, reply)).await,
-            Admitted::Tell(told) => Ok(spoken(&self.settings, told)),
-        }
     }
 
     /// The handler under its lease.
@@ -197,7 +184,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
             key,
             grant: *tenure.grant(),
             claimed_at,
-            hold: tenure.watch(),
+            hold: tenure.hold(),
             secret: settings.secret.clone(),
             checkpoint: Mutex::new(checkpoint),
             notes: Arc::<Engine<S>>::clone(&engine) as Arc<dyn Notes>,

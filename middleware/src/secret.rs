@@ -253,21 +253,22 @@ impl<'a> Framed<'a> {
         self.bytes(&(number as u64).to_le_bytes());
     }
 
-    fn finish(mut self) -> [u8; 32] {
+    /// Takes what it reads by reference: moved, the staged bytes would be copied.
+    fn finish(&mut self) -> [u8; 32] {
         let staged = self.staged.get(..self.len).unwrap_or_default();
         let digest = self.digest.as_mut().map(|digest| digest.update(staged).finalize());
         *digest.unwrap_or_else(|| blake3::keyed_hash(self.key, staged)).as_bytes()
     }
 
     /// The digest of a scope.
-    pub(crate) fn finish_scope(self) -> ScopeDigest {
+    pub(crate) fn finish_scope(&mut self) -> ScopeDigest {
         let mut digest = [0; 16];
         digest.iter_mut().zip(self.finish()).for_each(|(to, from)| *to = from);
         ScopeDigest::new(digest)
     }
 
     /// 128 bits in hexadecimal: unguessable, and short enough for every payment API's limit.
-    fn finish_hex(self) -> String {
+    fn finish_hex(&mut self) -> String {
         self.finish().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
             for nibble in [byte >> 4, byte & 0xf] {
                 hex.extend(char::from_digit(nibble.into(), 16));

@@ -82,7 +82,8 @@ impl Settings {
             });
         };
         let storage_key = self.secret.storage_key(digest, key.as_str());
-        let limit = self.claim_limit.as_ref().zip(alone);
-        known.map(|()| (storage_key, limit.map(|(limit, alone)| limit.of_scope(alone.finish_scope()))))
+        known?;
+        let limit = self.claim_limit.as_ref().zip(alone.as_mut());
+        Ok((storage_key, limit.map(|(limit, alone)| limit.of_scope(alone.finish_scope()))))
     }
 }

@@ -4,7 +4,6 @@
 //! the claim; here such an attempt costs a place in a map. One that lasts gets a task of its own when its first renewal is due,
 //! and is renewed by that. Runtimes do not share a task: one that is blocked or goes down takes its own leases with it only.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::by_owner::ByOwner;
 use super::tenure::Renewal;
 
 /// How long a task sleeps that has nothing to begin.
@@ -34,7 +34,7 @@ struct State<S> {
 /// The leases of one runtime, and its task.
 struct Leases<S> {
     runtime: runtime::Id,
-    held: HashMap<Owner, Held<S>>,
+    held: ByOwner<Held<S>>,
     /// When the task looks next.
     wakes_at: Instant,
     /// Something is due before that, or nothing will be any more.
@@ -69,7 +69,7 @@ impl<S: Store> Keeper<S> {
         }
         let sooner = Arc::new(Notify::new());
         let task = Task { shared: Arc::clone(&self.0), runtime, sooner: Arc::clone(&sooner) };
-        state.runtimes.push(Leases { runtime, held: HashMap::from([(owner, held)]), wakes_at: due, sooner });
+        state.runtimes.push(Leases { runtime, held: ByOwner::from_iter([(owner, held)]), wakes_at: due, sooner });
         // A runtime that is going down drops what is spawned, and that needs the mutex.
         drop(state);
         handle.spawn(task.run());

@@ -4,7 +4,9 @@
 //! unknown is asked again as the same owner until its reply tells, in the background where nobody can wait.
 
 mod backoff;
+mod by_owner;
 mod claim;
+mod hold;
 mod keeper;
 mod notes;
 mod resolve;
@@ -30,10 +32,11 @@ use tracker::Tracker;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use claim::{Chain, Unclaimed};
+pub(crate) use hold::Hold;
 pub(crate) use resolve::Resolving;
 pub(crate) use rooms::{News, NoSeat};
 pub(crate) use settle::Completion;
-pub(crate) use tenure::{Hold, NotHeld, Tenure};
+pub(crate) use tenure::{NotHeld, Tenure};
 pub use tracker::Drained;
 
 /// How many outcomes may be told to the store in the background at once. Each keeps its answer in memory until then.

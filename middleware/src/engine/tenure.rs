@@ -1,36 +1,16 @@
-//! Holding a lease: the renewals, the news of its loss, and the guard that speaks when nobody else does.
+//! Holding a lease: the renewals, and the guard that speaks when nobody else does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use idempotency_store::{Deadline, Grant, Loss, Reason, Renewed, Store};
 use tokio::runtime::Id;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Engine;
 use super::claim::Chain;
+use super::hold::Hold;
 use super::tracker::Running;
-
-/// How a lease stands, as far as this process can tell by its own monotonic clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
-    until: Instant,
-    lost: bool,
-}
-
-impl Hold {
-    /// Whether the lease can no longer be counted on. The time is looked at again: the process may have been stopped
-    /// since anybody last had the chance to say so.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost || Instant::now() >= self.until
-    }
-
-    /// When the lease lapses unless it is renewed.
-    pub(crate) const fn until(&self) -> Instant {
-        self.until
-    }
-}
 
 /// A lease that is being renewed. Whoever has it must settle it: complete, release or abandon.
 ///
@@ -40,7 +20,7 @@ pub(crate) struct Tenure<S: Store> {
     engine: Arc<Engine<S>>,
     /// Where its renewals run.
     runtime: Id,
-    hold: watch::Receiver<Hold>,
+    hold: Arc<Hold>,
     settled: bool,
     _running: Running,
 }
@@ -79,8 +59,8 @@ impl<S: Store> Engine<S> {
                 }
             }
         }
-        let (news, hold) = watch::channel(Hold { until: asked_at + grant.terms.lease(), lost: false });
-        let renewal = Renewal { engine: Arc::clone(self), grant, asked_at, news };
+        let hold = Arc::new(Hold::new(asked_at + grant.terms.lease()));
+        let renewal = Renewal { engine: Arc::clone(self), grant, asked_at, hold: Arc::clone(&hold) };
         let runtime = self.keeper.keep(grant.attempt.owner, renewal);
         Ok(Tenure { runtime, grant, engine: Arc::clone(self), hold, settled: false, _running: running })
     }
@@ -92,8 +72,8 @@ impl<S: Store> Tenure<S> {
     }
 
     /// How the lease stands, now and later.
-    pub(crate) fn watch(&self) -> watch::Receiver<Hold> {
-        self.hold.clone()
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        Arc::clone(&self.hold)
     }
 
     /// The outcome is with the store, or on its way there by other hands.
@@ -118,7 +98,7 @@ pub(super) struct Renewal<S> {
     engine: Arc<Engine<S>>,
     grant: Grant,
     asked_at: Instant,
-    news: watch::Sender<Hold>,
+    hold: Arc<Hold>,
 }
 
 impl<S: Store> Renewal<S> {
@@ -136,14 +116,14 @@ impl<S: Store> Renewal<S> {
     /// While the store does not answer, it is asked on, also past the lease: as long as nobody took over, that revives it.
     pub(super) async fn run(self) {
         let (lease, period, mut next) = (self.grant.terms.lease(), self.period(), self.due());
-        let Self { engine, grant, asked_at, news } = self;
+        let Self { engine, grant, asked_at, hold } = self;
         while asked_at.elapsed() < engine.timing.max_execution {
             tokio::time::sleep_until(next).await;
             let renewed_at = Instant::now();
             match engine.store.renew(&grant, Deadline::after(period)).await {
-                Ok(Renewed::Held) => news.send_modify(|hold| hold.until = renewed_at + lease),
+                Ok(Renewed::Held) => hold.prolong(renewed_at + lease),
                 Ok(Renewed::Recreated) => {
-                    news.send_modify(|hold| hold.until = renewed_at + lease);
+                    hold.prolong(renewed_at + lease);
                     engine.note_recreated(&grant);
                 }
                 // The attempt has just been recorded by its own hand.
@@ -156,6 +136,6 @@ impl<S: Store> Renewal<S> {
             }
             next = renewed_at + period;
         }
-        news.send_modify(|hold| hold.lost = true);
+        hold.lose();
     }
 }

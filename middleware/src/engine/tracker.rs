@@ -1,10 +1,11 @@
 //! What runs in this process, so that a shutdown can wait for it and name what it could not wait for.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use idempotency_store::{Grant, Owner};
 use tokio::sync::Notify;
+
+use super::by_owner::ByOwner;
 
 /// What a drain could not wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +24,7 @@ pub(super) struct Tracker {
 #[derive(Default)]
 struct State {
     closed: bool,
-    running: HashMap<Owner, Grant>,
+    running: ByOwner<Grant>,
     background: usize,
 }
 

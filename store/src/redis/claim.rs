@@ -12,6 +12,7 @@ use redis::{RedisError, Value};
 
 use super::failure::{refuses_writes, sort};
 use super::line::Via;
+use super::topology::Hop;
 use super::transact::{NotDurable, Wants, millis};
 use super::value::life;
 use super::{NAME, Nonsense, OnUnreplicated, RedisStore, value};
@@ -29,11 +30,13 @@ impl RedisStore {
         let owner = claim.attempt.owner;
         let name = self.name_of(&claim.attempt.key);
         let (link, live) = self.0.topology.live(&name, deadline).await?;
-        if link.clock.has_gap() && !Box::pin(link.calibrate(&live, CLOCK_READ.min(deadline.remaining()))).await {
-            return Err(StoreError::not_applied(NAME, DeadlinePassed));
-        }
-        let first = self.first_record(claim, link.clock.now());
-        let claimed = self.take_or_look(claim, &name, &first, link.is_degraded(), deadline).await;
+        let now = match link.clock.read() {
+            Some(now) => now,
+            None if Box::pin(link.calibrate(&live, CLOCK_READ.min(deadline.remaining()))).await => link.clock.now(),
+            None => return Err(StoreError::not_applied(NAME, DeadlinePassed)),
+        };
+        let first = self.first_record(claim, now);
+        let claimed = self.take_or_look(claim, &name, &first, (link, live), deadline).await;
         match &claimed {
             Err(error) if error.kind() == ErrorKind::Unknown => self.0.unsettled.remember(owner, first.fence),
             _ => self.0.unsettled.forget(owner),
@@ -55,17 +58,20 @@ impl RedisStore {
         claim: &Claim,
         name: &str,
         first: &Record,
-        is_degraded: bool,
+        hop: Hop,
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
         // While claims are not acknowledged, what needs no write does not wait behind those that do.
-        if is_degraded && let Some(known) = Box::pin(self.look_first(claim, deadline)).await? {
+        if hop.0.is_degraded()
+            && let Some(known) = Box::pin(self.look_first(claim, deadline)).await?
+        {
             return Ok(known);
         }
         let (record, life) = (value::write(&claim.attempt.key, first), millis(life(first)));
         let call_arguments = [&record[..], life.as_bytes()];
         let call = self.0.shared.scripts.claim(name, &call_arguments);
-        let sent = self.0.topology.send(name, &call, Via::Lane(|reply| *reply == Value::Nil), deadline).await?;
+        let grants = Via::Lane(|reply| *reply == Value::Nil);
+        let sent = self.0.topology.send_on(hop, name, &call, grants, deadline).await?;
         let is_acknowledged = sent.is_acknowledged();
         match sent.reply {
             Ok(Value::Nil) => {
@@ -173,7 +179,11 @@ impl Unsettled {
     }
 
     pub(super) fn forget(&self, owner: Owner) {
-        self.lock().remove(&owner);
+        let mut fences = self.lock();
+        // Mostly there are none, and then nothing needs to be hashed.
+        if !fences.is_empty() {
+            fences.remove(&owner);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Owner, Fence>> {

@@ -40,7 +40,19 @@ impl ServerClock {
     /// The server's time as far as it is known here. It never goes back, but from a time that no clock can be trusted with.
     pub(super) fn now(&self) -> StoreTime {
         let calibrated = self.calibration();
-        let estimate = calibrated.server.after(calibrated.at.elapsed());
+        self.estimate(calibrated, calibrated.at.elapsed())
+    }
+
+    /// The same, unless time may have passed that the monotonic clock did not count.
+    pub(super) fn read(&self) -> Option<StoreTime> {
+        let calibrated = self.calibration();
+        let walked = calibrated.at.elapsed();
+        let wall = SystemTime::now().duration_since(calibrated.wall).unwrap_or_default();
+        (wall.abs_diff(walked) <= GAP).then(|| self.estimate(calibrated, walked))
+    }
+
+    fn estimate(&self, calibrated: Calibration, walked: Duration) -> StoreTime {
+        let estimate = calibrated.server.after(walked);
         let latest = StoreTime::from_micros(self.latest.fetch_max(estimate.as_micros(), Ordering::Relaxed));
         if latest.since(estimate) > MAX_HIGH_WATER_LEAD {
             tracing::error!("the clock of Redis went back by more than an hour; fences of new keys follow it");
@@ -54,14 +66,6 @@ impl ServerClock {
     pub(super) fn before(&self, ago: Duration) -> StoreTime {
         let ago = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
         StoreTime::from_micros(self.now().as_micros().saturating_sub(ago))
-    }
-
-    /// Whether time may have passed that the monotonic clock did not count.
-    pub(super) fn has_gap(&self) -> bool {
-        let calibrated = self.calibration();
-        let walked = calibrated.at.elapsed();
-        let wall = SystemTime::now().duration_since(calibrated.wall).unwrap_or_default();
-        wall.abs_diff(walked) > GAP
     }
 
     fn calibration(&self) -> Calibration {
@@ -105,10 +109,10 @@ mod tests {
     #[test]
     fn a_wall_clock_that_ran_ahead_of_the_monotonic_one_is_a_gap() {
         let clock = ServerClock::new();
-        assert!(!clock.has_gap());
+        assert!(clock.read().is_some());
         if let Ok(mut calibrated) = clock.calibrated.lock() {
             calibrated.wall -= GAP * 2;
         }
-        assert!(clock.has_gap());
+        assert_eq!(clock.read(), None);
     }
 }

@@ -15,6 +15,7 @@ use super::origin::Origin;
 use super::pause::Pause;
 use super::servers::like;
 use super::slots::{Address, SlotMap, address};
+use super::topology::Hop;
 use super::{NAME, Shared};
 use crate::{Deadline, StoreError};
 
@@ -87,7 +88,7 @@ impl Cluster {
     }
 
     /// The line to the node of a slot. One that cannot be reached may have been replaced: the map is asked for again.
-    pub(super) async fn live(&self, slot: u16, deadline: Deadline) -> Result<(Arc<Link>, Arc<Live>), StoreError> {
+    pub(super) async fn live(&self, slot: u16, deadline: Deadline) -> Result<Hop, StoreError> {
         let mut pause = Pause::new();
         loop {
             let reached = match self.known(slot) {
@@ -139,7 +140,7 @@ impl Cluster {
         error: &RedisError,
         from: &Live,
         deadline: Deadline,
-    ) -> Result<Option<(Arc<Link>, Arc<Live>)>, StoreError> {
+    ) -> Result<Option<Hop>, StoreError> {
         let Some((node, _)) = redirection(error, from) else { return Ok(None) };
         let link = self.link(&node);
         link.live(deadline, Tries::One).await.map(|live| Some((link, live)))

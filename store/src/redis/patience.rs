@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::{Deadline, DeadlinePassed};
@@ -34,14 +34,13 @@ pub(super) enum Impatience {
 struct Shared {
     waiting: AtomicUsize,
     begun: Notify,
-    tick: watch::Sender<()>,
+    tick: Notify,
 }
 
 impl Patience {
     /// Starts the tick on the current runtime.
     pub(super) fn new() -> Self {
-        let shared =
-            Arc::new(Shared { waiting: AtomicUsize::new(0), begun: Notify::new(), tick: watch::Sender::default() });
+        let shared = Arc::new(Shared { waiting: AtomicUsize::new(0), begun: Notify::new(), tick: Notify::new() });
         let ticking = tokio::spawn(tick(Arc::clone(&shared))).abort_handle();
         Self { shared, ticking }
     }
@@ -55,13 +54,12 @@ impl Patience {
         mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Impatience> {
         let _waiting = self.shared.enter();
-        let mut ticks = self.shared.tick.subscribe();
         let mut was_given_up = false;
         loop {
             tokio::select! {
                 biased;
                 output = future.as_mut() => return Ok(output),
-                _ = ticks.changed() => {
+                () = self.shared.tick.notified() => {
                     if deadline.is_past() {
                         return Err(DeadlinePassed.into());
                     }
@@ -104,6 +102,6 @@ async fn tick(shared: Arc<Shared>) {
             shared.begun.notified().await;
         }
         tokio::time::sleep(TICK).await;
-        shared.tick.send_replace(());
+        shared.tick.notify_waiters();
     }
 }

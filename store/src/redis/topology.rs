@@ -31,6 +31,9 @@ pub(super) enum Topology {
     Cluster(Arc<Cluster>),
 }
 
+/// A server, and the line to it.
+pub(super) type Hop = (Arc<Link>, Arc<Live>);
+
 /// Where a refused call goes.
 enum Detour {
     /// The slot has moved.
@@ -60,7 +63,7 @@ impl Topology {
     }
 
     /// The way to the server of a record, and the line there.
-    pub(super) async fn live(&self, name: &str, deadline: Deadline) -> Result<(Arc<Link>, Arc<Live>), StoreError> {
+    pub(super) async fn live(&self, name: &str, deadline: Deadline) -> Result<Hop, StoreError> {
         match self {
             Self::One(link) | Self::Sentinel(link) => {
                 link.live(deadline, Tries::Many).await.map(|live| (Arc::clone(link), live))
@@ -105,15 +108,28 @@ impl Topology {
         via: Via,
         deadline: Deadline,
     ) -> Result<Sent, StoreError> {
+        let first = self.live(name, deadline).await?;
+        self.send_on(first, name, call, via, deadline).await
+    }
+
+    /// The same, for who has looked up just now where that is.
+    pub(super) async fn send_on(
+        &self,
+        first: Hop,
+        name: &str,
+        call: &Call<'_>,
+        via: Via,
+        deadline: Deadline,
+    ) -> Result<Sent, StoreError> {
         let mut pause = Pause::new();
-        let mut asked = None;
+        let mut known = Some(first);
+        let mut asking = false;
         for hop in 0..HOPS {
-            let asking = asked.is_some();
-            let (link, live) = match asked.take() {
+            let (link, live) = match known.take() {
                 Some(hop) => hop,
                 None => self.live(name, deadline).await?,
             };
-            let sent = link.send(&live, call, via, asking, deadline).await?;
+            let sent = link.send(&live, call, via, std::mem::take(&mut asking), deadline).await?;
             if let Some(is_acknowledged) = sent.acknowledged {
                 link.acknowledged(is_acknowledged);
                 if !is_acknowledged {
@@ -136,7 +152,8 @@ impl Topology {
                 (Detour::Moved, Self::Cluster(cluster)) => cluster.moved(error, &live),
                 // One that cannot be reached is asked for again where the call came from.
                 (Detour::Ask, Self::Cluster(cluster)) => {
-                    asked = Box::pin(cluster.asked(error, &live, deadline)).await.unwrap_or(None);
+                    known = Box::pin(cluster.asked(error, &live, deadline)).await.unwrap_or(None);
+                    asking = known.is_some();
                 }
                 (_, Self::Cluster(cluster)) => Box::pin(cluster.refresh(deadline)).await,
                 _ => {}

@@ -8,7 +8,7 @@ use redis::Value;
 use super::greeting::micros_of;
 use super::line::{Sent, Via};
 use super::script::{Call, Script};
-use super::topology::answer;
+use super::topology::{Hop, answer};
 use super::value::{self, Found, Snapshot};
 use super::{NAME, Nonsense, RedisStore};
 use crate::record::{Record, Transition};
@@ -70,18 +70,20 @@ impl RedisStore {
         via: Via,
         deadline: Deadline,
     ) -> Result<(bool, bool), StoreError> {
-        self.try_call(name, &script.call(name, arguments), via, deadline).await
+        let hop = self.0.topology.live(name, deadline).await?;
+        self.try_call(hop, name, &script.call(name, arguments), via, deadline).await
     }
 
-    /// The same of any call that answers like that.
+    /// The same of any call that answers like that, for who has looked up just now where to.
     pub(super) async fn try_call(
         &self,
+        hop: Hop,
         name: &str,
         call: &Call<'_>,
         via: Via,
         deadline: Deadline,
     ) -> Result<(bool, bool), StoreError> {
-        let sent = self.0.topology.send(name, call, via, deadline).await?;
+        let sent = self.0.topology.send_on(hop, name, call, via, deadline).await?;
         let is_acknowledged = sent.is_acknowledged();
         match answer(sent)? {
             Value::Int(1) => Ok((true, is_acknowledged)),

@@ -7,7 +7,7 @@ use redis::{Value, cmd};
 use super::completing::Completing;
 use super::line::Via;
 use super::script::Call;
-use super::topology::answer;
+use super::topology::{Hop, answer};
 use super::transact::{NotDurable, Wants};
 use super::{NAME, OnUnreplicated, RedisStore, Scripting, value};
 use crate::record::{self, Record};
@@ -25,7 +25,7 @@ impl Store for RedisStore {
         let key = &grant.attempt.key;
         let owner = grant.attempt.owner;
         let name = &self.name_of(key);
-        let issued_at = self.issued_at(name, deadline).await?;
+        let (issued_at, _) = self.issued_at(name, deadline).await?;
         let arguments = [&value::holder(grant)[..]];
         // What was written again and not acknowledged is written once more, which waits.
         let is_settled = self.0.recreated.fence_of(owner).is_none();
@@ -64,9 +64,9 @@ impl Store for RedisStore {
     ) -> Result<Recorded, StoreError> {
         let key = &grant.attempt.key;
         let (name, scripts) = (&self.name_of(key), &self.0.shared.scripts);
-        let issued_at = self.issued_at(name, deadline).await?;
+        let (issued_at, hop) = self.issued_at(name, deadline).await?;
         let completing = Completing { scripts, name, grant, completion, at: issued_at };
-        if self.try_call(name, &Call::Completion(completing), Via::Line, deadline).await?.0 {
+        if self.try_call(hop, name, &Call::Completion(completing), Via::Line, deadline).await?.0 {
             return Ok(Recorded::Recorded);
         }
         let complete = |current: Option<&Record>, now| record::complete(current, now, issued_at, grant, completion);
@@ -128,10 +128,10 @@ impl Store for RedisStore {
 
 impl RedisStore {
     /// When a verb was asked, by the clock of the server that the key lives on, which has been greeted by then.
-    async fn issued_at(&self, name: &str, deadline: Deadline) -> Result<StoreTime, StoreError> {
+    async fn issued_at(&self, name: &str, deadline: Deadline) -> Result<(StoreTime, Hop), StoreError> {
         let asked_at = Instant::now();
-        let (link, _) = self.0.topology.live(name, deadline).await?;
-        Ok(link.clock.before(asked_at.elapsed()))
+        let (link, live) = self.0.topology.live(name, deadline).await?;
+        Ok((link.clock.before(asked_at.elapsed()), (link, live)))
     }
 
     /// A transition of something that has happened, and waits for nobody but the master.

@@ -1,0 +1,75 @@
+//! How a lease stands: told by whoever renews it, asked by whoever works under it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// What is known of a lease in this process, by its own monotonic clock.
+///
+/// Not a `tokio::sync::watch`, which is made for many who wait: its half a kilobyte, made and torn down for each request, cost
+/// more than the claim's digest, and hardly any handler waits.
+pub(crate) struct Hold {
+    standing: Mutex<Standing>,
+    changed: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct Standing {
+    /// When the lease lapses unless it is renewed.
+    until: Instant,
+    lost: bool,
+}
+
+impl Hold {
+    /// A lease that lasts until then.
+    pub(super) fn new(until: Instant) -> Self {
+        Self { standing: Mutex::new(Standing { until, lost: false }), changed: Notify::new() }
+    }
+
+    /// It was renewed.
+    pub(super) fn prolong(&self, until: Instant) {
+        self.standing().until = until;
+        self.changed.notify_waiters();
+    }
+
+    /// It is not renewed any more.
+    pub(super) fn lose(&self) {
+        self.standing().lost = true;
+        self.changed.notify_waiters();
+    }
+
+    /// Whether the lease can no longer be counted on. The time is looked at again: the process may have been stopped
+    /// since anybody last had the chance to say so.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.standing().is_lost()
+    }
+
+    /// Completes when the lease can no longer be counted on. Cancel safe.
+    pub(crate) async fn lost(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before looking, or a change in between would be missed.
+            changed.as_mut().enable();
+            let now = *self.standing();
+            if now.is_lost() {
+                return;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(now.until) => {}
+            }
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Standing {
+    fn is_lost(&self) -> bool {
+        self.lost || Instant::now() >= self.until
+    }
+}
