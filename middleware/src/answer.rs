@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::body::{End, Gathered, ResponseBody, gather_until};
 use crate::headers::{AllowList, strip_own};
-use crate::recorded::{NotKept, RecordedAnswer};
+use crate::recorded::{self, NotKept};
 use crate::recording::Recording;
 use crate::settings::Settings;
 
@@ -60,13 +60,11 @@ impl<RB: Body<Data = Bytes>> HandlerAnswer<RB> {
         let End::Complete(trailers) = &self.gathered.end else {
             return self.tombstone();
         };
-        let recorded = RecordedAnswer {
-            status: self.parts.status,
-            headers: allow_list.filter(&self.parts.headers, trailers.is_some()),
-            body: self.gathered.data.clone(),
-            trailers: trailers.as_ref().map(AllowList::filter_trailers),
-        };
-        recorded.encode().map_or_else(|_| self.tombstone(), Answer::Kept)
+        let trailers = trailers.as_deref().map(AllowList::filter_trailers);
+        let allows = |name: &_| allow_list.allows(name, trailers.is_some());
+        let Parts { status, headers, .. } = &self.parts;
+        let encoded = recorded::encode(*status, headers, allows, &self.gathered.data, trailers.as_ref());
+        encoded.map_or_else(|_| self.tombstone(), Answer::Kept)
     }
 
     /// That there was an answer, and its status.

@@ -31,12 +31,15 @@ pin_project_lite::pin_project! {
     #[project = EitherProj]
     enum Either<B: Body> {
         Passed { #[pin] body: B },
-        Gathered { data: Option<Bytes>, trailers: Option<HeaderMap> },
+        Gathered { data: Option<Bytes>, trailers: Trailers },
         // Pinned in the heap, because it was read from before it moved here.
         Resumed { data: Option<Bytes>, rest: Pin<Box<B>> },
         Failed { data: Option<Bytes>, error: Option<B::Error> },
     }
 }
+
+/// Trailers. Hardly a message has any, so they are kept elsewhere: a map takes a hundred bytes, which would be moved about with each.
+pub(crate) type Trailers = Option<Box<HeaderMap>>;
 
 /// What was read of a body, and how that ended.
 pub(crate) struct Gathered<E> {
@@ -49,7 +52,7 @@ pub(crate) struct Gathered<E> {
 /// How reading a body ended.
 pub(crate) enum End<E> {
     /// All of it was read.
-    Complete(Option<HeaderMap>),
+    Complete(Trailers),
     /// It is over the limit, or took too long; the rest is still in the body.
     Unfinished,
     /// It failed.
@@ -96,7 +99,7 @@ impl Data {
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
                 Ok(Ok(bytes)) => self.push(bytes),
-                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+                Ok(Err(frame)) => trailers = frame.into_trailers().ok().map(Box::new),
                 Err(error) => return End::Failed(error),
             }
             if self.len() > limit {
@@ -136,7 +139,7 @@ impl<B: Body> RequestBody<B> {
         Self { inner: Either::Passed { body } }
     }
 
-    pub(crate) fn gathered(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+    pub(crate) fn gathered(data: Bytes, trailers: Trailers) -> Self {
         Self { inner: Either::Gathered { data: some_data(data), trailers } }
     }
 }
@@ -146,7 +149,7 @@ impl<B: Body> ResponseBody<B> {
         Self { inner: Either::Passed { body } }
     }
 
-    pub(crate) fn gathered(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+    pub(crate) fn gathered(data: Bytes, trailers: Trailers) -> Self {
         Self { inner: Either::Gathered { data: some_data(data), trailers } }
     }
 
@@ -171,7 +174,7 @@ impl<B: Body<Data = Bytes>> Body for Either<B> {
             EitherProj::Passed { body } => body.poll_frame(cx),
             EitherProj::Gathered { data, trailers } => {
                 let data = data.take().map(Frame::data);
-                Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+                Poll::Ready(data.or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers))).map(Ok))
             }
             EitherProj::Resumed { data, rest } => match data.take() {
                 Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use idempotency_store::{Attempt, Key, Owner, Reason, Store};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use crate::admission::{Admission, Admit, Admitted};
 use crate::answer::{HandlerAnswer, Patience};
-use crate::body::{End, RequestBody, ResponseBody, gather};
+use crate::body::{End, RequestBody, ResponseBody, Trailers, gather};
 use crate::checkpoint::Notes;
 use crate::claim_limit::{ScopeLimit, refused};
 use crate::config::OnDisconnect;
@@ -60,7 +60,7 @@ pub(crate) struct Execution<Inner, S> {
     pub(crate) settings: Arc<Settings>,
 }
 
-/// Says in a request's extensions that a layer already looks after it.
+/// Says in a request's extensions that a layer already looks after it, where there is no [`Idempotency`] to say so.
 #[derive(Clone, Copy)]
 pub(crate) struct LookedAfter;
 
@@ -69,7 +69,7 @@ pub(crate) struct Keyed {
     pub(crate) key: IdempotencyKey,
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) trailers: Trailers,
     /// What limits the claims of its caller.
     pub(crate) limit: Option<ScopeLimit>,
 }
@@ -179,7 +179,6 @@ impl<Inner, S: Store> Execution<Inner, S> {
         let Self { inner, engine, settings } = self;
         let Keyed { key, mut parts, body, trailers, .. } = keyed;
         let Admit { tenure, claimed_at, checkpoint } = admit;
-        parts.extensions.insert(LookedAfter);
         parts.extensions.insert(Idempotency::new(Context {
             key,
             grant: *tenure.grant(),

@@ -12,6 +12,10 @@ const VERSION: u8 = 1;
 /// Answers seldom have more header fields.
 const USUAL_FIELDS: usize = 64;
 
+/// What a replay says of itself: that it is one, and when it was recorded. A map that grows for them costs more than all of its
+/// fields.
+const ADDED_FIELDS: usize = 2;
+
 /// A response as it is recorded: status, ordered header fields with repetitions, body and trailers.
 ///
 /// ```
@@ -61,18 +65,7 @@ impl RecordedAnswer {
     ///
     /// [`AnswerError::TooManyFields`] for what no HTTP server sends.
     pub fn encode(&self) -> Result<Bytes, AnswerError> {
-        let fields =
-            |map: &HeaderMap| map.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum::<usize>();
-        let len = 7 + fields(&self.headers) + self.trailers.as_ref().map_or(0, fields) + self.body.len();
-        let mut out = BytesMut::with_capacity(len);
-        out.put_u8(VERSION);
-        out.put_u16_le(self.status.as_u16());
-        out.put_u16_le(count(self.headers.len())?);
-        out.put_u16_le(self.trailers.as_ref().map_or(Ok(0), |trailers| count(trailers.len() + 1))?);
-        put_fields(&mut out, &self.headers)?;
-        self.trailers.as_ref().map_or(Ok(()), |trailers| put_fields(&mut out, trailers))?;
-        out.put_slice(&self.body);
-        Ok(out.freeze())
+        encode(self.status, &self.headers, |_| true, &self.body, self.trailers.as_ref())
     }
 
     /// The answer of these bytes; its body and header values share them.
@@ -89,6 +82,33 @@ impl RecordedAnswer {
         let trailers = trailers.map(|trailers| take_fields(&mut bytes, trailers)).transpose()?;
         Ok(Self { status, headers, body: bytes, trailers })
     }
+}
+
+/// The bytes of an answer, with those of its header fields that are recorded: in their order and with repetitions.
+pub(crate) fn encode(
+    status: StatusCode,
+    headers: &HeaderMap,
+    is_recorded: impl Fn(&HeaderName) -> bool,
+    body: &[u8],
+    trailers: Option<&HeaderMap>,
+) -> Result<Bytes, AnswerError> {
+    // Gone through twice, for their length and to write them down: gathering them in a map costs more.
+    let recorded = || headers.iter().filter(|(name, _)| is_recorded(name));
+    let (fields, len) = recorded().fold((0, 0), |(fields, len), field| (fields + 1, len + field_len(field)));
+    let trailers_len = trailers.map_or(0, |trailers| trailers.iter().map(field_len).sum());
+    let mut out = BytesMut::with_capacity(7 + len + trailers_len + body.len());
+    out.put_u8(VERSION);
+    out.put_u16_le(status.as_u16());
+    out.put_u16_le(count(fields)?);
+    out.put_u16_le(trailers.map_or(Ok(0), |trailers| count(trailers.len() + 1))?);
+    put_fields(&mut out, recorded())?;
+    trailers.map_or(Ok(()), |trailers| put_fields(&mut out, trailers.iter()))?;
+    out.put_slice(body);
+    Ok(out.freeze())
+}
+
+fn field_len((name, value): (&HeaderName, &HeaderValue)) -> usize {
+    6 + name.as_str().len() + value.len()
 }
 
 impl std::fmt::Debug for RecordedAnswer {
@@ -122,7 +142,10 @@ fn count(fields: usize) -> Result<u16, AnswerError> {
     u16::try_from(fields).map_err(|_| AnswerError::TooManyFields)
 }
 
-fn put_fields(out: &mut BytesMut, fields: &HeaderMap) -> Result<(), AnswerError> {
+fn put_fields<'a>(
+    out: &mut BytesMut,
+    fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) -> Result<(), AnswerError> {
     for (name, value) in fields {
         let name = name.as_str().as_bytes();
         out.put_u16_le(count(name.len())?);
@@ -150,8 +173,8 @@ fn u16_le(bytes: &mut impl Buf) -> Result<u16, AnswerError> {
 }
 
 fn take_fields(bytes: &mut Bytes, number: u16) -> Result<HeaderMap, AnswerError> {
-    // No room is made for fields that need not be there.
-    let mut fields = HeaderMap::with_capacity(usize::from(number).min(USUAL_FIELDS));
+    // No room is made for fields that need not be there, but for those that a replay adds.
+    let mut fields = HeaderMap::with_capacity(usize::from(number).min(USUAL_FIELDS) + ADDED_FIELDS);
     let mut last = None;
     for _ in 0..number {
         let name = usize::from(u16_le(bytes)?);

@@ -20,7 +20,7 @@ pub(crate) fn spoken<RB: Body>(settings: &Settings, told: Told) -> Response<Resp
 }
 
 fn replayed<RB: Body>(recorded: RecordedAnswer, at: StoreTime) -> Response<ResponseBody<RB>> {
-    let mut response = Response::new(ResponseBody::gathered(recorded.body, recorded.trailers));
+    let mut response = Response::new(ResponseBody::gathered(recorded.body, recorded.trailers.map(Box::new)));
     *response.status_mut() = recorded.status;
     *response.headers_mut() = recorded.headers;
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, REPLAYED);

@@ -8,7 +8,7 @@ use crate::abandoned::{Abandoned, Resolution};
 use crate::headers::AllowList;
 use crate::on_abandoned::Resolver;
 use crate::panic::{Panicked, caught};
-use crate::recorded::{NotKept, RecordedAnswer};
+use crate::recorded::{self, NotKept, RecordedAnswer};
 use crate::settings::Settings;
 
 /// When a client may ask again that was told nothing better: by then another resolver has probably come to its end.
@@ -55,7 +55,8 @@ fn to_record(answer: RecordedAnswer, settings: &Settings) -> Answer {
     if answer.body.len() > settings.max_recorded_answer {
         return tombstone;
     }
-    let headers = settings.allow_list.filter(&answer.headers, answer.trailers.is_some());
     let trailers = answer.trailers.as_ref().map(AllowList::filter_trailers);
-    RecordedAnswer { headers, trailers, ..answer }.encode().map_or(tombstone, Answer::Kept)
+    let allows = |name: &_| settings.allow_list.allows(name, trailers.is_some());
+    let encoded = recorded::encode(answer.status, &answer.headers, allows, &answer.body, trailers.as_ref());
+    encoded.map_or(tombstone, Answer::Kept)
 }

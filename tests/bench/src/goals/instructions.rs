@@ -22,7 +22,10 @@ pub(super) fn first_above_floor(bench: &Bench) -> Outcome<Row> {
 pub(super) fn pass_through(bench: &Bench) -> Outcome<Row> {
     let keyless = bench.instructions(&Subject::keyless(Kind::Redis))?;
     let layer = bench.instructions(&Subject::keyless(Kind::Layer))?;
-    let figure = format!("instructions without a key above an empty layer ({keyless:.0} - {layer:.0})");
+    let wrapping = bench.instructions(&Subject::keyless(Kind::Wrapping))?;
+    let figure = format!(
+        "instructions without a key above an empty layer ({keyless:.0} - {layer:.0}; an empty layer with body types: {wrapping:.0})"
+    );
     Ok(Row::new(6, &figure, [Check::new("", AtMost(600.0), Some(Spread::one(keyless - layer)))]))
 }
 

@@ -3,6 +3,7 @@
 mod floor;
 mod layered;
 mod nothing;
+mod wrapping;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub enum Kind {
     Bare,
     /// A tower layer that does nothing: what axum charges for any layer.
     Layer,
+    /// The same with body types of its own: what axum charges for any layer that looks at bodies.
+    Wrapping,
     /// No layer; the handler sends the commands of the Redis store by hand.
     Floor,
     /// The middleware on the memory store.
@@ -110,6 +113,7 @@ async fn router(arguments: &Arguments) -> Outcome<Router> {
     Ok(match arguments.kind {
         Kind::Bare => bare,
         Kind::Layer => bare.route_layer(nothing::Nothing),
+        Kind::Wrapping => bare.route_layer(wrapping::Wrapping),
         Kind::Floor => floor::router(&arguments.redis, answers).await?,
         Kind::Memory => layered::memory(bare)?,
         Kind::MemoryFast => layered::memory_fast(bare)?,
