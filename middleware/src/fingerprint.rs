@@ -4,12 +4,13 @@ use http::request::Parts;
 use http::{HeaderName, Uri, header};
 use idempotency_store::Fingerprint;
 
-use crate::secret::{Framed, Secret};
+use crate::framed::Framed;
+use crate::secret::Secret;
 
 /// How the body goes into a fingerprint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum BodyDigest {
-    /// As it is, into the keyed digest.
+    /// As it is, into the keyed digest, or if it is long as a keyed digest of its own.
     #[default]
     Keyed,
     /// As its XXH3, with its length.
@@ -28,7 +29,7 @@ pub(crate) fn fingerprint(
     match how {
         BodyDigest::Keyed => secret.fingerprint(|framed| {
             head(framed, parts, chosen);
-            framed.field(body);
+            keyed(framed, secret, body);
         }),
         #[cfg(feature = "fast-fingerprint")]
         BodyDigest::Fast => secret.fast_fingerprint(|framed| {
@@ -37,6 +38,19 @@ pub(crate) fn fingerprint(
             framed.field(&secret.fast_digest(body));
         }),
     }
+}
+
+/// The body, or from a kilobyte on its length and its digest.
+///
+/// BLAKE3 is fast where it digests many whole kilobytes at once, and it can only do so from its beginning on: behind the other fields,
+/// 4 KiB take 2.3 times as long and 64 KiB 1.4 times.
+fn keyed(framed: &mut Framed, secret: &Secret, body: &[u8]) {
+    const SHORT: usize = 1024;
+    if body.len() <= SHORT {
+        return framed.field(body);
+    }
+    framed.count(body.len());
+    framed.bytes(&secret.body_digest(body));
 }
 
 /// Everything but the body.
@@ -99,11 +113,31 @@ mod tests {
         assert_every_part_counts(BodyDigest::Fast);
     }
 
+    #[test]
+    fn a_digest_of_a_body_is_not_taken_for_a_body() {
+        let secret = Secret::new([7; 32]).expect("long enough");
+        let body = vec![b'a'; 4096];
+        let mut digest = secret.body_digest(&body).to_vec();
+        let (parts, ()) = Request::post("/pay").body(()).expect("a request").into_parts();
+        let of = |body: &[u8]| fingerprint(&secret, &parts, &[], body, BodyDigest::Keyed);
+        assert_ne!(of(&body), of(&digest));
+        digest.splice(..0, 4096_u64.to_le_bytes());
+        assert_ne!(of(&body), of(&digest));
+        let mut other = body.clone();
+        other[4095] = b'b';
+        assert_ne!(of(&body), of(&other), "every byte of a long body counts");
+        assert_ne!(of(&body), of(&body[1..]));
+    }
+
     /// Records outlive deployments: a fingerprint of one and the same request must not change.
     #[test]
     fn a_fingerprint_is_what_it_was() {
-        let of = |how| format!("{:?}", of(Request::post("/pay?x=1").header("content-type", "text/plain"), "a", how));
+        let request = || Request::post("/pay?x=1").header("content-type", "text/plain");
+        let long = |len| format!("{:?}", of(request(), &"a".repeat(len), BodyDigest::Keyed));
+        let of = |how| format!("{:?}", of(request(), "a", how));
         assert_eq!(of(BodyDigest::Keyed), "Fingerprint(b84f6fce..)");
+        assert_eq!(long(1024), "Fingerprint(3153f191..)");
+        assert_eq!(long(1025), "Fingerprint(954f3373..)");
         #[cfg(feature = "fast-fingerprint")]
         assert_eq!(of(BodyDigest::Fast), "Fingerprint(c323417e..)");
     }

@@ -159,6 +159,7 @@ mod engine;
 mod execution;
 mod fence_header;
 mod fingerprint;
+mod framed;
 pub mod guard;
 mod headers;
 mod in_heap;

@@ -123,7 +123,8 @@ pin_project_lite::pin_project! {
     enum Kind<F, RB: Body, E> {
         // Not boxed: a request that does not concern the layer costs no allocation.
         Passed { #[pin] future: F },
-        Ready { response: Option<Response<ResponseBody<RB>>> },
+        // Boxed, so that the others do not take room for it.
+        Ready { response: Option<Box<Response<ResponseBody<RB>>>> },
         Keyed { future: Keyed<RB, E> },
     }
 }
@@ -133,8 +134,8 @@ impl<F, RB: Body, E> ResponseFuture<F, RB, E> {
         Self { kind: Kind::Passed { future } }
     }
 
-    const fn ready(response: Response<ResponseBody<RB>>) -> Self {
-        Self { kind: Kind::Ready { response: Some(response) } }
+    fn ready(response: Response<ResponseBody<RB>>) -> Self {
+        Self { kind: Kind::Ready { response: Some(Box::new(response)) } }
     }
 
     fn keyed(future: impl Future<Output = Result<Response<ResponseBody<RB>>, E>> + Send + 'static) -> Self {
@@ -152,7 +153,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             KindProj::Passed { future } => future.poll(cx).map_ok(|response| response.map(ResponseBody::passed)),
-            KindProj::Ready { response } => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            KindProj::Ready { response } => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)))
+            }
             KindProj::Keyed { future } => future.as_mut().poll(cx),
         }
     }

@@ -10,13 +10,14 @@ use crate::claim_limit::{ClaimLimit, ScopeLimit};
 use crate::config::{OnDisconnect, OnUnavailable};
 use crate::defaults;
 use crate::fingerprint::BodyDigest;
+use crate::framed::Framed;
 use crate::headers::AllowList;
 use crate::key::{IdempotencyKey, KeySyntax};
 use crate::on_abandoned::OnAbandoned;
 use crate::recording_policy::RecordingPolicy;
 use crate::rejection_style::RejectionStyle;
 use crate::scope::{Scope, ScopeMissing};
-use crate::secret::{Framed, Secret};
+use crate::secret::Secret;
 use crate::wait::Wait;
 
 /// Everything about a request that does not concern the store.

@@ -73,3 +73,51 @@ impl Standing {
         self.lost || Instant::now() >= self.until
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(30);
+
+    /// A hold, and how long after it began somebody who waits is told that it is lost.
+    fn waited_for() -> (Arc<Hold>, tokio::task::JoinHandle<Duration>) {
+        let begun = Instant::now();
+        let hold = Arc::new(Hold::new(begun + LEASE));
+        let waits = Arc::clone(&hold);
+        (
+            hold,
+            tokio::spawn(async move {
+                waits.lost().await;
+                begun.elapsed()
+            }),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_nobody_renews_is_lost_when_it_lapses() {
+        let (_hold, told) = waited_for();
+        assert_eq!(told.await.expect("told"), LEASE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_renewed_lasts_longer() {
+        let (hold, told) = waited_for();
+        tokio::time::sleep(LEASE / 3).await;
+        hold.prolong(Instant::now() + LEASE);
+        assert_eq!(told.await.expect("told"), LEASE + LEASE / 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_told_of_a_loss_at_once() {
+        let (hold, told) = waited_for();
+        tokio::time::sleep(LEASE / 3).await;
+        assert!(!hold.is_lost());
+        hold.lose();
+        assert!(hold.is_lost());
+        assert_eq!(told.await.expect("told"), LEASE / 3);
+    }
+}
