@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 /// more than the claim's digest, and hardly any handler waits.
 pub(crate) struct Hold {
     standing: Mutex<Standing>,
-    changed: Notify,
+    lost: Notify,
 }
 
 #[derive(Clone, Copy)]
@@ -24,19 +24,18 @@ struct Standing {
 impl Hold {
     /// A lease that lasts until then.
     pub(super) fn new(until: Instant) -> Self {
-        Self { standing: Mutex::new(Standing { until, lost: false }), changed: Notify::new() }
+        Self { standing: Mutex::new(Standing { until, lost: false }), lost: Notify::new() }
     }
 
-    /// It was renewed.
+    /// It was renewed. Who waits sees it when it would have lapsed.
     pub(super) fn prolong(&self, until: Instant) {
         self.standing().until = until;
-        self.changed.notify_waiters();
     }
 
     /// It is not renewed any more.
     pub(super) fn lose(&self) {
         self.standing().lost = true;
-        self.changed.notify_waiters();
+        self.lost.notify_waiters();
     }
 
     /// Whether the lease can no longer be counted on. The time is looked at again: the process may have been stopped
@@ -48,16 +47,16 @@ impl Hold {
     /// Completes when the lease can no longer be counted on. Cancel safe.
     pub(crate) async fn lost(&self) {
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // Registered before looking, or a change in between would be missed.
-            changed.as_mut().enable();
+            let lost = self.lost.notified();
+            tokio::pin!(lost);
+            // Registered before looking, or a loss in between would be missed.
+            lost.as_mut().enable();
             let now = *self.standing();
             if now.is_lost() {
                 return;
             }
             tokio::select! {
-                () = changed => {}
+                () = lost => {}
                 () = sleep_until(now.until) => {}
             }
         }
