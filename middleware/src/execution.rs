@@ -60,7 +60,8 @@ pub(crate) struct Execution<Inner, S> {
     pub(crate) settings: Arc<Settings>,
 }
 
-/// Says in a request's extensions that a layer already looks after it, where there is no [`Idempotency`] to say so.
+/// Says in a request's extensions that a layer already looks after it. An [`Idempotency`] there does not say so: handlers may put
+/// one into requests of their own.
 #[derive(Clone, Copy)]
 pub(crate) struct LookedAfter;
 
@@ -179,6 +180,7 @@ impl<Inner, S: Store> Execution<Inner, S> {
         let Self { inner, engine, settings } = self;
         let Keyed { key, mut parts, body, trailers, .. } = keyed;
         let Admit { tenure, claimed_at, checkpoint } = admit;
+        parts.extensions.insert(LookedAfter);
         parts.extensions.insert(Idempotency::new(Context {
             key,
             grant: *tenure.grant(),

@@ -12,7 +12,6 @@ use idempotency_store::Store;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
-use crate::context::Idempotency;
 use crate::engine::Engine;
 use crate::execution::{Execution, LookedAfter};
 use crate::key::{IdempotencyKey, KeyError};
@@ -44,8 +43,7 @@ impl<Inner, S> IdempotencyService<Inner, S> {
     fn concern<B>(&self, request: &Request<B>) -> Concern {
         // A layer met twice would ask for a key that it holds itself, and record its own refusal.
         let (extensions, route) = (request.extensions(), request.extensions().get::<RouteSettings>());
-        let is_looked_after = extensions.get::<Idempotency>().is_some() || extensions.get::<LookedAfter>().is_some();
-        let passes = is_looked_after || route.is_some_and(RouteSettings::is_bypass);
+        let passes = extensions.get::<LookedAfter>().is_some() || route.is_some_and(RouteSettings::is_bypass);
         if passes || is_safe(request.method()) {
             return Concern::None;
         }
