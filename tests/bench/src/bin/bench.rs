@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use clap::{Parser, Subcommand, ValueEnum};
 use idempotency_bench::Outcome;
 use idempotency_bench::budget::{Line, compare};
-use idempotency_bench::goals::{Effort, Table, measure};
+use idempotency_bench::goals::{Effort, Runs};
 use idempotency_bench::measure::{Program, RedisServer, Subject, listing};
 use idempotency_bench::report::{Curves, write};
 use idempotency_bench::server::Kind;
@@ -23,6 +23,9 @@ struct Arguments {
 enum Command {
     /// Measures the table of goals, prints it, and keeps it in `target/bench/goals.json`.
     Goals {
+        /// How often the whole table is measured.
+        #[arg(long, default_value_t = 1)]
+        runs: usize,
         /// Alternating pairs of each comparison.
         #[arg(long, default_value_t = 3)]
         pairs: usize,
@@ -35,11 +38,14 @@ enum Command {
     },
     /// The long form: the table, the curves, the plots, and `docs/performance.md`.
     Report {
+        /// How often the whole table is measured.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
         /// Alternating pairs of each comparison.
         #[arg(long, default_value_t = 11)]
         pairs: usize,
         /// How long each half of a pair takes, in seconds.
-        #[arg(long, default_value_t = 2.0)]
+        #[arg(long, default_value_t = 1.0)]
         seconds: f64,
         /// Measure nothing: write what was kept.
         #[arg(long)]
@@ -66,28 +72,28 @@ enum Request {
     Keyless,
 }
 
-fn measured(pairs: usize, seconds: f64, only: Vec<u8>) -> Outcome<Table> {
+fn measured(runs: usize, pairs: usize, seconds: f64, only: Vec<u8>) -> Outcome<Runs> {
     let effort = Effort { pairs, seconds, requests: 5_000, only: BTreeSet::from_iter(only) };
-    let table = measure(effort, |number| eprintln!("measuring row {number}"))?;
-    table.save()?;
-    Ok(table)
+    let runs = Runs::measure(runs, &effort, |run, row| eprintln!("run {run}: measuring row {row}"))?;
+    runs.save()?;
+    Ok(runs)
 }
 
 fn main() -> Outcome {
     match Arguments::parse().command {
-        Command::Goals { pairs, seconds, only } => {
-            println!("{}", measured(pairs, seconds, only)?);
+        Command::Goals { runs, pairs, seconds, only } => {
+            println!("{}", measured(runs, pairs, seconds, only)?);
         }
-        Command::Report { kept: true, .. } => println!("{}", write(&Table::load()?, &Curves::load()?)?.display()),
-        Command::Report { pairs, seconds, .. } => {
-            let table = measured(pairs, seconds, Vec::new())?;
-            println!("{table}");
+        Command::Report { kept: true, .. } => println!("{}", write(&Runs::load()?, &Curves::load()?)?.display()),
+        Command::Report { runs, pairs, seconds, .. } => {
+            let runs = measured(runs, pairs, seconds, Vec::new())?;
+            println!("{runs}");
             // The curves are of medians, too, of fewer rounds.
             let curves = Curves::measure(pairs.div_ceil(4), seconds, |what| eprintln!("measuring {what}"))?;
             curves.save()?;
-            println!("{}", write(&table, &curves)?.display());
+            println!("{}", write(&runs, &curves)?.display());
         }
-        Command::Show => println!("{}", Table::load()?),
+        Command::Show => println!("{}", Runs::load()?),
         Command::Budget => {
             let lines = compare()?;
             for line in &lines {

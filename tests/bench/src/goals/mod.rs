@@ -6,6 +6,7 @@ mod instructions;
 mod latency;
 mod redis_side;
 mod row;
+mod runs;
 mod table;
 mod throughput;
 mod wire;
@@ -13,6 +14,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 pub use row::{Bound, Check, Row};
+pub use runs::Runs;
 pub use table::Table;
 
 use crate::Outcome;

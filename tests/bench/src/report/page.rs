@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Curves;
 use super::plot::{Height, Plot};
 use crate::Outcome;
-use crate::goals::Table;
+use crate::goals::Runs;
 
 const BEGIN: &str = "<!-- written by `./tests/bench/run report`: begin -->";
 const END: &str = "<!-- written by `./tests/bench/run report`: end -->";
@@ -16,14 +16,14 @@ const END: &str = "<!-- written by `./tests/bench/run report`: end -->";
 /// # Errors
 ///
 /// A file cannot be written.
-pub fn write(table: &Table, curves: &Curves) -> Outcome<PathBuf> {
+pub fn write(runs: &Runs, curves: &Curves) -> Outcome<PathBuf> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let plots = docs.join("performance");
     fs::create_dir_all(&plots)?;
     draw(curves, &plots)?;
     let page = docs.join("performance.md");
     let before = fs::read_to_string(&page).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n{END}\n"));
-    fs::write(&page, replaced(&before, &generated(table))?)?;
+    fs::write(&page, replaced(&before, &generated(runs))?)?;
     Ok(page.canonicalize()?)
 }
 
@@ -54,9 +54,9 @@ fn draw(curves: &Curves, folder: &Path) -> Outcome {
     answers.draw(&curves.answers, &folder.join("answers.svg"))
 }
 
-fn generated(table: &Table) -> String {
+fn generated(runs: &Runs) -> String {
     format!(
-        "{table}\n\n![Latency](performance/latency.svg)\n\n![Throughput](performance/throughput.svg)\n\n\
+        "{runs}\n\n![Latency](performance/latency.svg)\n\n![Throughput](performance/throughput.svg)\n\n\
          ![Redis by answers](performance/answers.svg)"
     )
 }
