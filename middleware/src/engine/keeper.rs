@@ -132,9 +132,10 @@ impl<S> State<S> {
 }
 
 impl<S: Store> Leases<S> {
-    /// Begins what is due, and returns when to look again.
+    /// Begins what is due, and returns when to look again. That is at most eight times in a third of a lease, so looking at all of
+    /// them each time costs little, however many there are.
     fn begin_due(&mut self, now: Instant, closed: bool) -> Option<Instant> {
-        let is_due = |held: &Held<S>| held.to_begin.as_ref().is_some_and(|renewal| renewal.due() <= now);
+        let is_due = |held: &Held<S>| held.to_begin.as_ref().is_some_and(|renewal| renewal.begins() <= now);
         for held in self.held.values_mut().filter(|held| is_due(held)) {
             held.begun = held.to_begin.take().map(|renewal| tokio::spawn(renewal.run()).abort_handle());
         }

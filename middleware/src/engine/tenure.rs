@@ -111,6 +111,12 @@ impl<S: Store> Renewal<S> {
         self.asked_at + self.period()
     }
 
+    /// From when on [`run`](Self::run) may be called: with some time in hand, so that those that are due one after the other are
+    /// begun together.
+    pub(super) fn begins(&self) -> Instant {
+        self.asked_at + self.period() / 8 * 7
+    }
+
     /// Renews the lease at a third of its length, until it is lost or the maximal execution is over.
     ///
     /// While the store does not answer, it is asked on, also past the lease: as long as nobody took over, that revives it.
