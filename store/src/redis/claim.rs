@@ -62,7 +62,7 @@ impl RedisStore {
         if is_degraded && let Some(known) = Box::pin(self.look_first(claim, deadline)).await? {
             return Ok(known);
         }
-        let (record, life) = (value::write(&claim.attempt.key, first), millis(life(first)));
+        let (record, life) = (value::head(&claim.attempt.key, first), millis(life(first)));
         let call_arguments = [&record[..], life.as_bytes()];
         let call = self.0.shared.scripts.claim(name, &call_arguments);
         let sent = self.0.topology.send(name, &call, Via::Lane(|reply| *reply == Value::Nil), deadline).await?;
