@@ -28,8 +28,6 @@
 use bytes::Bytes;
 use std::time::Duration;
 
-#[cfg(feature = "redis")]
-use crate::Retention;
 use crate::record::{Record, State};
 use crate::{Answer, Checkpoint, Fence, Fingerprint, Key, Owner, Reason, StoreTime, Terms};
 
@@ -67,17 +65,30 @@ pub fn encode(key: &Key, record: &Record) -> Vec<u8> {
 /// Appends the bytes of `record` to `out`, for a store that puts something of its own before them, such as
 /// [`Record::since`].
 pub fn encode_into(key: &Key, record: &Record, out: &mut Vec<u8>) {
+    let payload = payload(&record.state);
+    out.reserve(HEADER_LEN + payload.len());
+    out.extend_from_slice(&header(key, record));
+    out.extend_from_slice(payload);
+}
+
+/// The bytes of `record` before its payload.
+pub(crate) fn header(key: &Key, record: &Record) -> [u8; HEADER_LEN] {
     let parts = Parts::of(&record.state);
-    out.reserve(HEADER_LEN + parts.payload.len());
-    out.extend([VERSION, parts.state, parts.reason, u8::from(parts.is_checkpoint)]);
-    out.extend(record.attempts.to_be_bytes());
-    out.extend(record.fence.get().to_be_bytes());
-    out.extend(millis(record.terms.lease()).to_be_bytes());
-    out.extend(millis(record.terms.retention()).to_be_bytes());
-    out.extend(record.owner.as_bytes());
-    out.extend(key.binding());
-    out.extend(record.fingerprint.as_bytes());
-    out.extend_from_slice(parts.payload);
+    let mut header = [0; HEADER_LEN];
+    let rest = put(&mut header, [VERSION, parts.state, parts.reason, u8::from(parts.is_checkpoint)]);
+    let rest = put(rest, record.attempts.to_be_bytes());
+    let rest = put(rest, record.fence.get().to_be_bytes());
+    let rest = put(rest, millis(record.terms.lease()).to_be_bytes());
+    let rest = put(rest, millis(record.terms.retention()).to_be_bytes());
+    let rest = put(rest, *record.owner.as_bytes());
+    let rest = put(rest, key.binding());
+    put(rest, *record.fingerprint.as_bytes());
+    header
+}
+
+/// The bytes of a record after its header.
+pub(crate) fn payload(state: &State) -> &[u8] {
+    Parts::of(state).payload
 }
 
 /// Reads the record that is stored under `key`, in its present state since `since`. The payload is a slice of `bytes`, not
@@ -121,15 +132,6 @@ fn read(
     let state = read_state(kind)?;
     let terms = terms(&state, lease, retention)?;
     Ok(Record { state, owner, fence, attempts, fingerprint, terms, since })
-}
-
-/// The state and the payload of a completed record, for a store that puts them together with the header that stands.
-#[cfg(feature = "redis")]
-pub(crate) fn completed(answer: &Answer) -> (u8, &[u8]) {
-    match answer {
-        Answer::Kept(answer) => (KEPT, answer),
-        Answer::NotKept(note) => (NOT_KEPT, note),
-    }
 }
 
 const KEPT: u8 = 2;
@@ -220,14 +222,15 @@ fn terms(state: &State, lease: u64, retention: u64) -> Result<Terms, CodecError>
     terms.map_err(|_| CodecError::Damaged("terms that nobody can claim on"))
 }
 
-/// The retention of an answer as it stands in its record.
-#[cfg(feature = "redis")]
-pub(crate) fn retention(retention: Retention) -> [u8; 8] {
-    millis(retention.get()).to_be_bytes()
-}
-
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], CodecError> {
     let (head, tail) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
     *rest = tail;
     Ok(*head)
+}
+
+/// Writes a field at the beginning of `out`, and brings the rest of it.
+pub(crate) fn put<const N: usize>(out: &mut [u8], field: [u8; N]) -> &mut [u8] {
+    let Some((head, rest)) = out.split_first_chunk_mut() else { return &mut [] };
+    *head = field;
+    rest
 }

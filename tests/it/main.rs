@@ -49,6 +49,7 @@ mod redis_line_laws;
 mod redis_memory;
 mod redis_own;
 mod redis_processes;
+mod redis_recorded;
 mod redis_records;
 mod redis_redirects;
 mod redis_rules;

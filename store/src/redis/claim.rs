@@ -67,7 +67,7 @@ impl RedisStore {
         {
             return Ok(known);
         }
-        let (record, life) = (value::write(&claim.attempt.key, first), millis(life(first)));
+        let (record, life) = (value::head(&claim.attempt.key, first), millis(life(first)));
         let call_arguments = [&record[..], life.as_bytes()];
         let call = self.0.shared.scripts.claim(name, &call_arguments);
         let grants = Via::Lane(|reply| *reply == Value::Nil);

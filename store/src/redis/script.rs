@@ -1,5 +1,8 @@
 //! The scripts: each a file, sent by its digest and, where the server does not know it, as its text; or as functions that an
 //! administrator has loaded.
+//!
+//! They give Redis strings where it wants a number that does not change: a number of Lua's is printed anew for each call, with
+//! all digits that it might have, which takes Redis 7.0 a fifth of a microsecond.
 
 use std::borrow::Cow;
 
@@ -144,16 +147,30 @@ impl Script {
 
     /// What is sent first.
     pub(super) fn command(&self, names: &[&str], arguments: &[&[u8]]) -> Cmd {
-        match self.scripting {
-            Scripting::Eval => invocation("EVALSHA", &self.sha1, names, arguments),
-            Scripting::Functions => invocation("FCALL", &self.function, names, arguments),
-        }
+        let mut command = self.opening(names, room(arguments));
+        command.arg(arguments);
+        command
     }
 
     /// What is sent to a server that does not know the script: it forgets scripts when it restarts or fails over. NOSCRIPT
     /// means that nothing was executed.
     pub(super) fn with_text(&self, names: &[&str], arguments: &[&[u8]]) -> Option<Cmd> {
-        (self.scripting == Scripting::Eval).then(|| invocation("EVAL", &self.text, names, arguments))
+        let mut command = self.opening_with_text(names, room(arguments))?;
+        command.arg(arguments);
+        Some(command)
+    }
+
+    /// What is sent first, up to the arguments, of which there is room for so many, and so many bytes.
+    pub(super) fn opening(&self, names: &[&str], room: (usize, usize)) -> Cmd {
+        match self.scripting {
+            Scripting::Eval => opening("EVALSHA", &self.sha1, names, room),
+            Scripting::Functions => opening("FCALL", &self.function, names, room),
+        }
+    }
+
+    /// The same to a server that does not know the script.
+    pub(super) fn opening_with_text(&self, names: &[&str], room: (usize, usize)) -> Option<Cmd> {
+        (self.scripting == Scripting::Eval).then(|| opening("EVAL", &self.text, names, room))
     }
 }
 
@@ -177,10 +194,14 @@ impl Call<'_> {
     }
 }
 
-fn invocation(verb: &str, script: &str, names: &[&str], arguments: &[&[u8]]) -> Cmd {
-    let bytes: usize = names.iter().map(|name| name.len()).chain(arguments.iter().map(|argument| argument.len())).sum();
-    let mut command = Cmd::with_capacity(3 + names.len() + arguments.len(), verb.len() + script.len() + bytes + 2);
-    command.arg(verb).arg(script).arg(names.len()).arg(names).arg(arguments);
+fn room(arguments: &[&[u8]]) -> (usize, usize) {
+    (arguments.len(), arguments.iter().map(|argument| argument.len()).sum())
+}
+
+fn opening(verb: &str, script: &str, names: &[&str], (arguments, bytes): (usize, usize)) -> Cmd {
+    let keys: usize = names.iter().map(|name| name.len()).sum();
+    let mut command = Cmd::with_capacity(3 + names.len() + arguments, verb.len() + script.len() + 2 + keys + bytes);
+    command.arg(verb).arg(script).arg(names.len()).arg(names);
     command
 }
 

@@ -153,5 +153,10 @@ impl RedisStore {
 }
 
 pub(super) fn millis(duration: Duration) -> String {
-    duration.as_millis().max(1).to_string()
+    whole_millis(duration).to_string()
+}
+
+/// The life of a key. Redis takes none of zero.
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -15,14 +15,19 @@ const TIME_LEN: usize = 8;
 
 /// The value of `record`.
 pub(super) fn write(key: &Key, record: &Record) -> Vec<u8> {
+    [&head(key, record), codec::payload(&record.state)].concat()
+}
+
+/// The value of `record` without its payload. A record in flight has none until its owner notes something.
+pub(super) fn head(key: &Key, record: &Record) -> [u8; HEAD_LEN] {
     let time = match record.state {
         State::InFlight { .. } => record.fence.get(),
         _ => record.since.as_micros(),
     };
-    let mut value = Vec::with_capacity(HEAD_LEN);
-    value.extend(time.to_be_bytes());
-    codec::encode_into(key, record, &mut value);
-    value
+    let mut head = [0; HEAD_LEN];
+    let rest = codec::put(&mut head, time.to_be_bytes());
+    codec::put(rest, codec::header(key, record));
+    head
 }
 
 /// The record of a value. Its `since` is when it was recorded, and means nothing in flight.
@@ -34,9 +39,8 @@ pub(super) fn read(key: &Key, value: &Bytes) -> Result<Record, CodecError> {
 /// The fence and the owner of a grant as they stand in its record.
 pub(super) fn holder(grant: &Grant) -> [u8; 24] {
     let mut holder = [0; 24];
-    let fence = grant.fence.get().to_be_bytes();
-    let bytes = fence.iter().chain(grant.attempt.owner.as_bytes());
-    holder.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    let rest = codec::put(&mut holder, grant.fence.get().to_be_bytes());
+    codec::put(rest, *grant.attempt.owner.as_bytes());
     holder
 }
 

@@ -80,9 +80,9 @@ impl Costs {
         request(&[3.0, NAME, HEAD, 2.0, 3.0, 2.0, 8.0])
     }
 
-    /// `EVALSHA digest 1 name holder time state answer retention`.
+    /// `EVALSHA digest 1 name record record-with-answer life`.
     pub fn complete_bytes(&self, answer: f64) -> f64 {
-        request(&[7.0, 40.0, 1.0, NAME, 24.0, 8.0, 1.0, answer, 0.0])
+        request(&[7.0, 40.0, 1.0, NAME, HEAD, HEAD + answer, 8.0])
     }
 
     /// `WAIT replicas time`.
