@@ -64,6 +64,15 @@ impl Way {
         Ok(Self::Script)
     }
 
+    /// Whether this is another way than the script, for this answer.
+    pub(super) fn is_shorter(self, completing: &Completing<'_>) -> bool {
+        match self {
+            Self::Comparison => true,
+            Self::Stage => completing.answer().len() >= STAGED_FROM,
+            Self::Script => false,
+        }
+    }
+
     /// 1 if the answer was recorded, 0 if another record stands, as the script says it; `None` if it is for the script to say.
     ///
     /// An error means that the connection is broken, and that the answer may have been recorded.
@@ -74,8 +83,8 @@ impl Way {
     ) -> RedisResult<Option<Value>> {
         match self {
             Self::Comparison => completing.compared(connection).await,
-            Self::Stage if completing.answer().len() >= STAGED_FROM => Box::pin(completing.staged(connection)).await,
-            Self::Stage | Self::Script => Ok(None),
+            Self::Stage => Box::pin(completing.staged(connection)).await,
+            Self::Script => Ok(None),
         }
     }
 }

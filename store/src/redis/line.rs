@@ -54,7 +54,9 @@ impl Line {
     /// have been carried out; so does dropping this.
     pub(super) async fn send(&self, call: &Call<'_>, via: Via, asking: bool) -> RedisResult<Sent> {
         // While a slot is on its way its keys are at two servers, and only one that is asked for alone is found.
-        if let (Call::Completion(completing), false) = (call, asking) {
+        if let (Call::Completion(completing), false) = (call, asking)
+            && self.way.is_shorter(completing)
+        {
             let mut connection = self.connection.clone();
             if let Some(reply) = self.way.record(&mut connection, completing).await? {
                 return Ok(Sent { reply: Ok(reply), acknowledged: None });
