@@ -33,7 +33,7 @@ impl Resolver {
         let asked = caught(async { (self.ask)(abandoned).await });
         match tokio::time::timeout(self.budget, asked).await {
             Ok(Ok(Resolution::Completed(answer))) => {
-                Word::Known(idempotency_store::Resolution::Completed(to_record(answer, settings)))
+                Word::Known(idempotency_store::Resolution::Completed(to_record(&answer, settings)))
             }
             Ok(Ok(Resolution::NotExecuted)) => Word::Known(idempotency_store::Resolution::NotExecuted),
             Ok(Ok(Resolution::Unknown { retry_after })) => Word::Unknown(retry_after),
@@ -50,7 +50,7 @@ impl Resolver {
 }
 
 /// As much of the answer as is recorded of a handler's.
-fn to_record(answer: RecordedAnswer, settings: &Settings) -> Answer {
+fn to_record(answer: &RecordedAnswer, settings: &Settings) -> Answer {
     let tombstone = Answer::NotKept(NotKept { status: answer.status }.encode());
     if answer.body.len() > settings.max_recorded_answer {
         return tombstone;

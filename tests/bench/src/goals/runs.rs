@@ -56,9 +56,9 @@ impl Runs {
 impl fmt::Display for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(last) = self.0.last() else { return f.write_str("nothing was measured") };
-        let columns: String = (1..=self.0.len()).map(|run| format!(" run {run} |")).collect();
-        writeln!(f, "| # | figure | goal |{columns} verdict |")?;
-        writeln!(f, "|---|---|---|{} ---|", "---|".repeat(self.0.len()))?;
+        let columns = (1..=self.0.len()).map(|run| format!("run {run}")).collect::<Vec<_>>().join(" | ");
+        writeln!(f, "| # | figure | goal | {columns} | verdict |")?;
+        writeln!(f, "|---|---|---|{}---|", "---|".repeat(self.0.len()))?;
         for (at, row) in last.rows.iter().enumerate() {
             for (which, check) in row.checks.iter().enumerate() {
                 let all = self.0.iter().filter_map(|table| table.rows.get(at)?.checks.get(which));
@@ -72,10 +72,10 @@ impl fmt::Display for Runs {
 
 fn write_line(f: &mut fmt::Formatter<'_>, row: &Row, check: &Check, all: &[&Check]) -> fmt::Result {
     let name = if check.name.is_empty() { String::new() } else { format!(": {}", check.name) };
-    let measured = |check: &&Check| check.measured.as_ref().map_or_else(|_| " - |".to_owned(), |at| format!(" {at} |"));
-    let measured: String = all.iter().map(measured).collect();
+    let measured = |check: &&Check| check.measured.as_ref().map_or_else(|_| "-".to_owned(), ToString::to_string);
+    let measured = all.iter().map(measured).collect::<Vec<_>>().join(" | ");
     let (Row { number, figure, .. }, bound) = (row, check.bound);
-    writeln!(f, "| {number} | {figure}{name} | {bound} |{measured} {} |", verdict(check, all))
+    writeln!(f, "| {number} | {figure}{name} | {bound} | {measured} | {} |", verdict(check, all))
 }
 
 /// That of all runs, or in how many of them the goal was met.
