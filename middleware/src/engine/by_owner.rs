@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn the_bits_of_an_owner_are_its_hash() {
-        let map = ByOwner::<()>::default();
+        let map = ByOwner::<u8>::default();
         let owner = Owner::new([1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 9, 9, 9, 9]);
         assert_eq!(map.hasher().hash_one(owner), u64::from_le_bytes([1, 2, 3, 4, 5, 6, 7, 8]));
     }
