@@ -200,17 +200,29 @@ fn format(path: &Path) -> Option<u64> {
     redb::ReadableTable::get(&table, "format").unwrap().map(|format| format.value())
 }
 
-/// Makes of a file that is closed what version 1 of the format would have been: all records in one table.
+/// The bytes of a record as format 1 had them, with its checksum (FNV-1a) after the first eight.
+fn of_format_1(value: &[u8]) -> Vec<u8> {
+    let (since, record) = (&value[..8], &value[16..]);
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let sum = since.iter().chain(record).fold(0xcbf2_9ce4_8422_2325, step);
+    [since, &sum.to_be_bytes(), record].concat()
+}
+
+/// Makes of a file that is closed what format 1 would have been: all records in one table.
 fn make_format_1(path: &Path) {
     const IN_FLIGHT: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("in-flight");
     const RECORDS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("records");
     let database = Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
+    let mut all = Vec::new();
     {
         let mut in_flight = transaction.open_table(IN_FLIGHT).unwrap();
         let mut records = transaction.open_table(RECORDS).unwrap();
-        while let Some((key, value)) = in_flight.pop_first().unwrap() {
-            records.insert(key.value(), value.value()).unwrap();
+        while let Some((key, value)) = records.pop_first().unwrap().or_else(|| in_flight.pop_first().unwrap()) {
+            all.push((*key.value(), of_format_1(value.value())));
+        }
+        for (key, value) in &all {
+            records.insert(key, value.as_slice()).unwrap();
         }
         transaction.open_table(META).unwrap().insert("format", 1).unwrap();
     }

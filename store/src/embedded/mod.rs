@@ -43,7 +43,7 @@
 //!
 //! After a crash a file of up to 256 MiB is read from beginning to end as it is opened, to find what is free and to check it:
 //! within about a second, if the system has it in memory. So its commits need one sync. Above that a commit notes what is free, which
-//! takes a second sync and a tenth more work, and the file opens in milliseconds, whatever its length. A file that was
+//! takes a second sync, and the file opens in milliseconds, whatever its length. A file that was
 //! [closed](EmbeddedStore::close) opens as fast. The records are the same either way.
 //!
 //! The format has a number. A version of this crate reads the files of the versions before it, and refuses those of later

@@ -11,8 +11,8 @@
 //! are spread evenly, so every write to a large table rewrites a page of its own; the table of what is in flight is small,
 //! and the claims of a commit share its few pages. A first request then costs one page of the large table instead of two.
 //!
-//! Format 1 had no table `in-flight`: all records lay in `records`. Such a file becomes one of format 2 as it is opened, and what
-//! is in flight in it stays where it is until it is written again.
+//! Format 1 had no table `in-flight`: all records lay in `records`, under a slower checksum. Such a file becomes one of
+//! format 2 as it is opened, and each record in it stays as it is until it is written again.
 
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -22,7 +22,7 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::checksum::checksum;
+use super::checksum;
 use super::marks::Marks;
 use crate::codec::{self, CodecError, HEADER_LEN};
 use crate::record::{Record, State};
@@ -184,12 +184,11 @@ fn listed(
         .collect()
 }
 
-/// `since`, the checksum of everything else, and the record's bytes.
+/// `since`, the checksum, and the record's bytes.
 fn write(key: &Key, record: &Record) -> Vec<u8> {
-    let since = record.since.as_micros().to_be_bytes();
-    let record = codec::encode(key, record);
-    let sum = checksum([since.as_slice(), &record]).to_be_bytes();
-    [since.as_slice(), &sum, &record].concat()
+    let bytes = codec::encode(key, record);
+    let sum = checksum::of_record(record.since, &bytes);
+    [record.since.as_micros().to_be_bytes().as_slice(), &sum.to_be_bytes(), &bytes].concat()
 }
 
 fn read(key: &Key, value: &[u8]) -> Result<Record, CodecError> {
@@ -206,10 +205,13 @@ fn list(key: Key, value: &[u8], now: StoreTime) -> Result<Listed, CodecError> {
 
 /// The record's `since` and its bytes, if they are what was written.
 fn checked(value: &[u8]) -> Result<(StoreTime, &[u8]), CodecError> {
-    let (since, rest) = value.split_first_chunk().ok_or(CodecError::Truncated)?;
+    let (since_bytes, rest) = value.split_first_chunk().ok_or(CodecError::Truncated)?;
     let (sum, record) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
-    if checksum([since.as_slice(), record]) != u64::from_be_bytes(*sum) {
-        return Err(CodecError::Damaged("its checksum does not match"));
+    let (since, sum) = (StoreTime::from_micros(u64::from_be_bytes(*since_bytes)), u64::from_be_bytes(*sum));
+    let is_of_format_1 = || sum == checksum::of_parts([since_bytes.as_slice(), record]);
+    if sum == checksum::of_record(since, record) || is_of_format_1() {
+        Ok((since, record))
+    } else {
+        Err(CodecError::Damaged("its checksum does not match"))
     }
-    Ok((StoreTime::from_micros(u64::from_be_bytes(*since)), record))
 }
