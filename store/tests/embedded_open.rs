@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use idempotency_store::embedded::{OpenError, Refusal};
 use idempotency_store::{
-    Answer, Attempt, Claim, Claimed, Deadline, EmbeddedStore, Fingerprint, Key, OnAbandoned, Owner, Store, Terms,
+    Answer, Attempt, Claim, Claimed, Deadline, EmbeddedStore, Fingerprint, Key, OnAbandoned, Owner, Query, Recorded,
+    Renewed, Store, Terms,
 };
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 use tempfile::TempDir;
 
 const PAGE: usize = 4096;
@@ -179,17 +180,89 @@ async fn another_database_is_refused_closed_or_crashed() {
 
 #[tokio::test]
 async fn a_newer_format_is_refused_by_its_number() {
-    const META: TableDefinition<&str, u64> = TableDefinition::new("idempotency-store");
     let (_directory, path) = place();
     EmbeddedStore::open(&path).await.unwrap().close().await;
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(META).unwrap().insert("format", 2).unwrap();
+    transaction.open_table(META).unwrap().insert("format", 3).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = refused(&path).await;
-    assert_eq!(error.refusal(), Refusal::NewerFormat(2));
-    assert!(error.to_string().contains("format is 2"), "{error}");
+    assert_eq!(error.refusal(), Refusal::NewerFormat(3));
+    assert!(error.to_string().contains("format is 3"), "{error}");
+}
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("idempotency-store");
+
+fn format(path: &Path) -> Option<u64> {
+    let database = Database::open(path).unwrap();
+    let table = database.begin_read().unwrap().open_table(META).unwrap();
+    redb::ReadableTable::get(&table, "format").unwrap().map(|format| format.value())
+}
+
+/// The bytes of a record as format 1 had them, with its checksum (FNV-1a) after the first eight.
+fn of_format_1(value: &[u8]) -> Vec<u8> {
+    let (since, record) = (&value[..8], &value[16..]);
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let sum = since.iter().chain(record).fold(0xcbf2_9ce4_8422_2325, step);
+    [since, &sum.to_be_bytes(), record].concat()
+}
+
+/// Makes of a file that is closed what format 1 would have been: all records in one table.
+fn make_format_1(path: &Path) {
+    const IN_FLIGHT: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("in-flight");
+    const RECORDS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("records");
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut all = Vec::new();
+    {
+        let mut in_flight = transaction.open_table(IN_FLIGHT).unwrap();
+        let mut records = transaction.open_table(RECORDS).unwrap();
+        while let Some((key, value)) = records.pop_first().unwrap().or_else(|| in_flight.pop_first().unwrap()) {
+            all.push((*key.value(), of_format_1(value.value())));
+        }
+        for (key, value) in &all {
+            records.insert(key, value.as_slice()).unwrap();
+        }
+        transaction.open_table(META).unwrap().insert("format", 1).unwrap();
+    }
+    transaction.delete_table(IN_FLIGHT).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_format_1_serves_on() {
+    let (_directory, path) = place();
+    let store = EmbeddedStore::open(&path).await.unwrap();
+    fill(&store, 0..1).await;
+    let mut grants = Vec::new();
+    for key in 1..4 {
+        let Claimed::Acquired { grant, .. } = store.claim(&claim(key), soon()).await.unwrap() else {
+            panic!("a fresh key was not granted");
+        };
+        grants.push(grant);
+    }
+    store.close().await;
+    make_format_1(&path);
+
+    let store = EmbeddedStore::open(&path).await.unwrap();
+    assert_eq!(store.renew(&grants[0], soon()).await.unwrap(), Renewed::Held);
+    let answer = Answer::Kept(Bytes::from_static(b"answer"));
+    for grant in &grants[..2] {
+        assert_eq!(store.complete(grant, &answer.clone().into(), soon()).await.unwrap(), Recorded::Recorded);
+    }
+    let stranger = |key| Claim { attempt: Attempt { owner: Owner::new([9; 16]), ..claim(key).attempt }, ..claim(key) };
+    assert!(matches!(store.claim(&stranger(0), soon()).await.unwrap(), Claimed::Completed(_)));
+    assert!(matches!(store.claim(&stranger(1), soon()).await.unwrap(), Claimed::Completed(_)));
+    assert!(matches!(store.claim(&stranger(2), soon()).await.unwrap(), Claimed::Completed(_)));
+    assert!(matches!(store.claim(&stranger(3), soon()).await.unwrap(), Claimed::InFlight { .. }));
+    // Each record lies in one table, wherever it lay before.
+    let listed = store.list(&Query::default(), soon()).await.unwrap().entries;
+    assert_eq!((store.count(soon()).await.unwrap(), listed.len()), (4, 4));
+    store.close().await;
+    assert_eq!(format(&path), Some(2), "an earlier version would open it, and not find what is in flight");
+    let store = EmbeddedStore::open(&path).await.unwrap();
+    assert_eq!(store.count(soon()).await.unwrap(), 4);
 }
 
 #[tokio::test]

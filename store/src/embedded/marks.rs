@@ -10,7 +10,7 @@
 
 use redb::{AccessGuard, ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
-use super::checksum::checksum;
+use super::checksum;
 use super::tables::ReadError;
 use crate::StoreTime;
 use crate::codec::CodecError;
@@ -75,7 +75,7 @@ impl<'t> Marks<'t> {
 fn write(key: &FenceKey, mark: &Mark) -> [u8; VALUE_LEN] {
     let expires_at = mark.expires_at.as_micros().to_be_bytes();
     let holder = to_bytes(mark.holder);
-    let sum = checksum([key.as_bytes().as_slice(), &expires_at, &holder]).to_be_bytes();
+    let sum = checksum::of_parts([key.as_bytes().as_slice(), &expires_at, &holder]).to_be_bytes();
     let mut value = [0; VALUE_LEN];
     value.iter_mut().zip(expires_at.iter().chain(&sum).chain(&holder)).for_each(|(to, from)| *to = *from);
     value
@@ -85,7 +85,7 @@ fn write(key: &FenceKey, mark: &Mark) -> [u8; VALUE_LEN] {
 fn read(key: &FenceKey, value: &[u8; VALUE_LEN]) -> Result<Mark, CodecError> {
     let (expires_at, rest) = value.split_first_chunk().ok_or(CodecError::Truncated)?;
     let (sum, holder) = rest.split_first_chunk().ok_or(CodecError::Truncated)?;
-    if checksum([key.as_bytes().as_slice(), expires_at, holder]) != u64::from_be_bytes(*sum) {
+    if checksum::of_parts([key.as_bytes().as_slice(), expires_at, holder]) != u64::from_be_bytes(*sum) {
         return Err(CodecError::Damaged("its checksum does not match"));
     }
     let holder = from_bytes(holder).ok_or(CodecError::Truncated)?;

@@ -16,6 +16,10 @@ use crate::StoreTime;
 /// redb would take a gigabyte. Records are read at random and rarely twice, so what a cache keeps is the inner pages.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// The length of a file that is opened within about a second after a crash, although all of it is read, twice (see
+/// [`Rehearsal`]), if the system has it in memory. Above that, commits say where free pages are, so that nothing need be read.
+const LARGE: u64 = 256 << 20;
+
 /// An open database and the greatest time noted in it.
 pub(super) struct Opened {
     pub(super) database: Database,
@@ -30,6 +34,9 @@ pub(super) trait Origin: Send + 'static {
     fn create(&self) -> Result<(), OpenError>;
 
     fn open(&self) -> Result<Opened, OpenError>;
+
+    /// Whether opening it after a crash would take long if all of it had to be read.
+    fn is_large(&self) -> bool;
 }
 
 /// A file.
@@ -57,6 +64,11 @@ impl Origin for OnDisk {
     fn open(&self) -> Result<Opened, OpenError> {
         inspect(&self.0).map_err(|fault| fault.at(&self.0))
     }
+
+    fn is_large(&self) -> bool {
+        // Asked for each commit, which costs a thousandth of it. Whoever cannot tell is on the safe side.
+        fs::metadata(&self.0).map_or(true, |about| about.len() > LARGE)
+    }
 }
 
 fn inspect(path: &Path) -> Result<Opened, Fault> {
@@ -70,21 +82,26 @@ fn inspect(path: &Path) -> Result<Opened, Fault> {
     let file = || OpenOptions::new().read(true).write(true).open(path);
     let rehearsal = Rehearsal::new(FileBackend::new(file()?)?)?;
     guarded(|| check(&builder().create_with_backend(rehearsal)?))?;
-    guarded(|| {
-        let database = builder().create_with_backend(FileBackend::new(file()?)?)?;
-        // Once more, on what is now locked: the file may have been replaced in between.
-        let time = check(&database)?;
-        Ok(Opened { database, time })
-    })
+    guarded(|| opened(builder().create_with_backend(FileBackend::new(file()?)?)?))
 }
 
-/// Makes sure that the database is one of ours, and tells the greatest time noted in it.
-pub(super) fn check(database: &Database) -> Result<StoreTime, Fault> {
+/// Makes sure that the database is one of ours, and brings it to the present format.
+pub(super) fn opened(database: Database) -> Result<Opened, Fault> {
+    // Once more, on what is now locked: the file may have been replaced since the rehearsal.
+    let Meta { format, time } = check(&database)?;
+    if format != Some(FORMAT) {
+        found(&database)?;
+    }
+    Ok(Opened { database, time })
+}
+
+/// Makes sure that the database is one of ours, of a format that can be read.
+fn check(database: &Database) -> Result<Meta, Fault> {
     let transaction = database.begin_read().map_err(|error| Fault::because(Refusal::Damaged, error))?;
     let meta = Meta::read(&transaction)?;
     match meta.format {
-        Some(FORMAT) => Ok(meta.time),
         Some(newer) if newer > FORMAT => Err(Refusal::NewerFormat(newer).into()),
+        Some(1..) => Ok(meta),
         _ => Err(Refusal::Foreign.into()),
     }
 }
@@ -127,7 +144,7 @@ fn write_new(path: &Path) -> Result<(), Fault> {
     })
 }
 
-/// Creates the tables in an empty database.
+/// Creates the tables that are missing, in an empty database all, and notes the present format.
 pub(super) fn found(database: &Database) -> Result<(), Fault> {
     let failed = |error: redb::Error| Fault::because(Refusal::Io, error);
     let mut transaction = database.begin_write().map_err(|error| failed(error.into()))?;

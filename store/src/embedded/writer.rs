@@ -76,9 +76,7 @@ impl Writer {
             match queue.recv_timeout(patience) {
                 Ok(Message::Run(job, place)) => {
                     drop(place);
-                    let (jobs, closing) = gather(job, queue);
-                    self.serve(jobs);
-                    if closing {
+                    if self.serve(Batch::new(job, queue)) {
                         break;
                     }
                 }
@@ -102,25 +100,26 @@ impl Writer {
         if swept == SWEPT_WHEN_IDLE { Duration::ZERO } else { IDLE }
     }
 
-    /// Runs the jobs in one transaction and answers each of them.
-    fn serve(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+    /// Runs the jobs in one transaction and answers each of them. Tells whether the store is to be closed after them.
+    fn serve(&mut self, mut batch: Batch<'_>) -> bool {
         let mut swept = 0;
         let end = self.transact(|tables, clock| {
-            run_all(&mut jobs, tables, clock)?;
-            let writes = writes(&jobs);
+            batch.run_all(tables, clock)?;
+            let writes = batch.writes();
             if writes > 0 {
                 swept = tables.sweep(clock.now(), writes + SWEPT_PER_COMMIT)?;
             }
             Ok(writes > 0)
         });
-        add(&self.counters.verbs, jobs.len());
+        add(&self.counters.verbs, batch.jobs.len());
         if matches!(end, End::Done) {
-            add(&self.counters.writes, writes(&jobs));
+            add(&self.counters.writes, batch.writes());
             add(&self.counters.swept, swept);
         }
-        for job in jobs {
+        for job in batch.jobs {
             job.answer(&end);
         }
+        batch.closing
     }
 
     /// Runs `work` in a transaction, and commits it if `work` says that it wrote something.
@@ -155,7 +154,10 @@ impl Writer {
     ) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(true);
+        // With it a commit says where free pages are and syncs twice, so a crash costs nothing at the next opening. Without
+        // it a commit syncs once; after a crash the file is read to find them, and a commit that was torn is known by the
+        // checksums of its pages, 128 bits that are not proof against somebody who chooses both what is written and what is torn.
+        transaction.set_quick_repair(self.origin.is_large());
         let mut tables = Tables::open(&transaction)?;
         if !work(&mut tables, &*self.clock)? {
             drop(tables);
@@ -186,25 +188,53 @@ impl Writer {
     }
 }
 
-/// The jobs that are waiting, so that they share a commit, and whether the store is to be closed after them.
-fn gather(first: Box<dyn Job>, queue: &Receiver<Message>) -> (Vec<Box<dyn Job>>, bool) {
-    let mut jobs = vec![first];
-    while jobs.len() < BATCH {
-        match queue.try_recv() {
-            Ok(Message::Run(job, _place)) => jobs.push(job),
-            Ok(Message::Close) => return (jobs, true),
-            Err(_) => break,
-        }
+/// Jobs that share a commit.
+struct Batch<'q> {
+    jobs: Vec<Box<dyn Job>>,
+    queue: &'q Receiver<Message>,
+    /// Whether the store is to be closed after them.
+    closing: bool,
+}
+
+impl<'q> Batch<'q> {
+    /// The jobs that are waiting behind the first one.
+    fn new(first: Box<dyn Job>, queue: &'q Receiver<Message>) -> Self {
+        let mut batch = Self { jobs: vec![first], queue, closing: false };
+        while batch.draw().is_some() {}
+        batch
     }
-    (jobs, false)
-}
 
-fn run_all(jobs: &mut [Box<dyn Job>], tables: &mut Tables<'_>, clock: &dyn Clock) -> Result<(), StorageError> {
-    jobs.iter_mut().try_for_each(|job| job.run(tables, clock.now()))
-}
+    /// Runs them, and those that come meanwhile: the callers who were answered last are asking their next question just now,
+    /// and would otherwise wait for a whole commit.
+    fn run_all(&mut self, tables: &mut Tables<'_>, clock: &dyn Clock) -> Result<(), StorageError> {
+        let mut next = 0;
+        while next < self.jobs.len() || self.draw().is_some() {
+            if let Some(job) = self.jobs.get_mut(next) {
+                job.run(tables, clock.now())?;
+            }
+            next += 1;
+        }
+        Ok(())
+    }
 
-fn writes(jobs: &[Box<dyn Job>]) -> usize {
-    jobs.iter().filter(|job| job.wrote()).count()
+    /// Takes one more job, if there is one and it may share the commit.
+    fn draw(&mut self) -> Option<()> {
+        if self.closing || self.jobs.len() >= BATCH {
+            return None;
+        }
+        match self.queue.try_recv().ok()? {
+            Message::Run(job, _place) => self.jobs.push(job),
+            Message::Close => {
+                self.closing = true;
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn writes(&self) -> usize {
+        self.jobs.iter().filter(|job| job.wrote()).count()
+    }
 }
 
 /// Answers those who were queued behind the end.

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use redb::{Builder, StorageBackend};
 
-use super::super::open::{Opened, Origin, check, found};
+use super::super::open::{Opened, Origin, found, opened};
 use super::super::refusal::{Fault, OpenError, Refusal};
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Mode {
@@ -31,8 +34,13 @@ struct State {
     written: Vec<u8>,
     /// What the loss of power leaves.
     durable: Vec<u8>,
+    /// What was written since then, in order.
+    pending: Vec<(usize, Vec<u8>)>,
     stalled: bool,
     opened: u32,
+    /// Whether all of it had to be read, at any time, to open it.
+    was_read_through: bool,
+    is_large: bool,
 }
 
 /// Cloning shares the disk.
@@ -47,10 +55,39 @@ impl Disk {
         disk
     }
 
+    /// The same, taken for one that would take long to read.
+    pub(super) fn large() -> Self {
+        let disk = Self::new();
+        disk.state().is_large = true;
+        disk
+    }
+
+    /// A disk with what is left of this one after the loss of power, if by chance some of the sectors that were not synced
+    /// yet had reached it, and others not.
+    pub(super) fn torn(&self, seed: u64) -> Self {
+        let left = Self::default();
+        let state = self.state();
+        let mut image = state.durable.clone();
+        image.resize(state.written.len(), 0);
+        let mut random = seed;
+        for (offset, data) in &state.pending {
+            for (number, sector) in data.chunks(SECTOR).enumerate() {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // The higher the seed, the more of them.
+                if (random >> 33) % 64 <= seed % 64 {
+                    let at = offset + number * SECTOR;
+                    image[at..at + sector.len()].copy_from_slice(sector);
+                }
+            }
+        }
+        left.state().written = image;
+        left
+    }
+
     /// A disk with what is left of this one after the loss of power.
     pub(super) fn after_power_loss(&self) -> Self {
         let left = Self::default();
-        left.state().written = self.state().durable.clone();
+        left.state().written.clone_from(&self.state().durable);
         left
     }
 
@@ -71,6 +108,11 @@ impl Disk {
         self.state().opened
     }
 
+    /// Whether all of it had to be read, at any time, to open it.
+    pub(super) fn was_read_through(&self) -> bool {
+        self.state().was_read_through
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panicking write poisons the mutex on purpose.
         self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -87,14 +129,19 @@ impl Origin for Disk {
     }
 
     fn open(&self) -> Result<Opened, OpenError> {
+        let repairing = self.clone();
         let open = || -> Result<Opened, Fault> {
-            let database = Builder::new().create_with_backend(self.clone())?;
-            let time = check(&database)?;
-            Ok(Opened { database, time })
+            let mut builder = Builder::new();
+            builder.set_repair_callback(move |_| repairing.state().was_read_through = true);
+            opened(builder.create_with_backend(self.clone())?)
         };
         self.state().opened += 1;
         let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
         opened.unwrap_or_else(|_| Err(Refusal::Damaged.into())).map_err(|fault| fault.at(self.path()))
+    }
+
+    fn is_large(&self) -> bool {
+        self.state().is_large
     }
 }
 
@@ -128,6 +175,7 @@ impl StorageBackend for Disk {
             _ => {}
         }
         state.durable = state.written.clone();
+        state.pending.clear();
         Ok(())
     }
 
@@ -143,6 +191,7 @@ impl StorageBackend for Disk {
         }
         let offset = usize::try_from(offset).unwrap();
         state.written[offset..offset + data.len()].copy_from_slice(data);
+        state.pending.push((offset, data.to_vec()));
         Ok(())
     }
 }
