@@ -6,10 +6,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use idempotency_store::Owner;
 
 /// A map whose keys are drawn by this process, all of their 128 bits at random. They are as good a hash as any, and no client
-/// can choose them: hashing them once more, four times a request, cost a thirtieth of its instructions.
+/// can choose them: hashing them once more, four times a request, took some thousand instructions.
 pub(super) type ByOwner<T> = HashMap<Owner, T, BuildHasherDefault<FirstBytes>>;
 
-/// The first eight bytes that it is fed, and whatever comes in numbers before or after.
+/// The first eight bytes that it is fed.
 #[derive(Default)]
 pub(super) struct FirstBytes(u64);
 

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// What is known of a lease in this process, by its own monotonic clock.
 ///
-/// Not a `tokio::sync::watch`, which is made for many who wait: its half a kilobyte, made and torn down for each request, cost
-/// more than the claim's digest, and hardly any handler waits.
+/// Not a `tokio::sync::watch`: it is made for many who wait, and larger and dearer to make and tear down for each request. Hardly
+/// any handler waits.
 pub(crate) struct Hold {
     standing: Mutex<Standing>,
     lost: Notify,
