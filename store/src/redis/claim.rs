@@ -58,14 +58,16 @@ impl RedisStore {
         claim: &Claim,
         name: &str,
         first: &Record,
-        hop: Hop,
+        mut hop: Hop,
         deadline: Deadline,
     ) -> Result<Claimed, StoreError> {
         // While claims are not acknowledged, what needs no write does not wait behind those that do.
-        if hop.0.is_degraded()
-            && let Some(known) = Box::pin(self.look_first(claim, deadline)).await?
-        {
-            return Ok(known);
+        if hop.0.is_degraded() {
+            if let Some(known) = Box::pin(self.look_first(claim, deadline)).await? {
+                return Ok(known);
+            }
+            // The server may have been replaced while it was looked at, and what is sent on a line that was given up is in vain.
+            hop = self.0.topology.live(name, deadline).await?;
         }
         let (record, life) = (value::head(&claim.attempt.key, first), millis(life(first)));
         let call_arguments = [&record[..], life.as_bytes()];
